@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How HTTP meets the one mechanism: a route's transaction is committed before its answer leaves.
+
+``scope="function"`` is essential: by default FastAPI ends a yield dependency after the response, so that a failed
+commit would already have answered 200.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Header, Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from audit.answers import Question
+from audit.transaction import Ledger, Reader, Transaction
+from khatim.vocabulary import Actor
+
+Part = TypeVar("Part")
+
+
+def part(kind: type[Part]) -> Callable[[Request], Part]:
+    """Return a dependency that hands out the part of *kind* that the composition root built."""
+
+    def take(request: Request) -> Part:
+        found: Part = request.app.state.parts[kind]
+        return found
+
+    return take
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who asks.  The composition root says how that is known."""
+    actor: Actor = request.app.state.authenticate(request)
+    return actor
+
+
+async def _fingerprint(request: Request) -> str:
+    content = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+    content.update(await request.body())
+    return content.hexdigest()
+
+
+def open_transaction(
+    actor: Annotated[Actor, Depends(actor_of)],
+    ledger: Annotated[Ledger, Depends(part(Ledger))],
+    fingerprint: Annotated[str, Depends(_fingerprint)],
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+) -> Iterator[Transaction]:
+    """Open the transaction of one request."""
+    with ledger.transaction(actor) as tx:
+        if idempotency_key and actor.is_somebody:
+            tx.answer_once(Question(actor.ref, idempotency_key, fingerprint))
+        yield tx
+
+
+def open_reader(
+    actor: Annotated[Actor, Depends(actor_of)], ledger: Annotated[Ledger, Depends(part(Ledger))]
+) -> Iterator[Reader]:
+    """Open the reader of one request."""
+    with ledger.reading(actor) as reader:
+        yield reader
+
+
+Tx = Annotated[Transaction, Depends(open_transaction, scope="function")]
+Read = Annotated[Reader, Depends(open_reader, scope="function")]
+
+
+class SealedRoute(APIRoute):
+    """A route whose answer is remembered inside its transaction, so that a retry gets the same one."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """Wrap *endpoint* when it writes."""
+        writes = any(parameter.annotation == "Tx" for parameter in inspect.signature(endpoint).parameters.values())
+        status = int(options.get("status_code") or 200)
+        super().__init__(path, _remembering(endpoint, status) if writes else endpoint, **options)
+
+
+def _remembering(endpoint: Callable[..., Any], status: int) -> Callable[..., Any]:
+    if getattr(endpoint, "__remembers__", False):  # FastAPI copies routes when it includes a router
+        return endpoint
+
+    @functools.wraps(endpoint)
+    def answer(*positional: Any, **named: Any) -> Any:
+        result = endpoint(*positional, **named)
+        body = result.model_dump_json().encode() if isinstance(result, BaseModel) else b"null"
+        for value in named.values():
+            if isinstance(value, Transaction):
+                value.remember(status, body)
+        return result
+
+    answer.__remembers__ = True  # type: ignore[attr-defined]  # a mark of ours
+    return answer

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading the ledger: pages of entries, one entry with its proof, the latest checkpoint."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from audit import entries as codec
+from audit import export
+from audit.ledger_tables import checkpoints, entries
+from audit.transaction import Reader
+from khatim.errors import NotFound
+from khatim.vocabulary import Action, Resource
+from khatim.wire import answers
+
+LEDGER = Resource("ledger", "ledger")
+PAGE_LIMIT = 500
+
+
+def page(  # noqa: PLR0913 - the filters of one page
+    reader: Reader,
+    *,
+    kind: str = "",
+    resource: str = "",
+    actor: str = "",
+    before: int | None = None,
+    limit: int = 50,
+) -> list[answers.Entry]:
+    """Return entries, newest first, below index *before*; a kind ending in ``*`` matches its beginning."""
+    reader.require(Action.LEDGER_READ, LEDGER)
+    query = select(entries).order_by(entries.c.index.desc()).limit(min(max(limit, 1), PAGE_LIMIT))
+    if kind:
+        column = entries.c.kind
+        query = query.where(column.startswith(kind[:-1], autoescape=True) if kind.endswith("*") else column == kind)
+    if resource:
+        query = query.where(entries.c.resource == resource)
+    if actor:
+        query = query.where(entries.c.actor == actor)
+    if before is not None:
+        query = query.where(entries.c.index < before)
+    return [_answer(row) for row in reader.rows(query)]
+
+
+def about(reader: Reader, resources: Sequence[str], limit: int = PAGE_LIMIT) -> list[answers.Entry]:
+    """Return the entries about any of *resources*, oldest first; the caller has asked to read those resources."""
+    query = select(entries).where(entries.c.resource.in_(resources)).order_by(entries.c.index).limit(limit)
+    return [_answer(row) for row in reader.rows(query)]
+
+
+def entry(reader: Reader, index: int) -> answers.Entry:
+    """Return one entry; raises `NotFound`."""
+    reader.require(Action.LEDGER_READ, LEDGER)
+    found = reader.rows(select(entries).where(entries.c.index == index))
+    if not found:
+        raise NotFound(f"the ledger has no entry {index}")
+    return _answer(found[0])
+
+
+def receipt(reader: Reader, index: int) -> answers.Receipt:
+    """Return the proof that an entry stands in the ledger of the latest checkpoint."""
+    reader.require(Action.LEDGER_READ, LEDGER)
+    proof = export.inclusion(reader.connection(), index)
+    return answers.Receipt(
+        index=index,
+        leaf=_b64(proof.leaf),
+        size=proof.size,
+        proof=[_b64(one) for one in proof.proof],
+        checkpoint=proof.note,
+    )
+
+
+def checkpoint(reader: Reader) -> Row[Any] | None:
+    """Return the latest checkpoint's row (size, root, note, at), or None before the first."""
+    rows: list[Row[Any]] = reader.rows(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1))
+    return rows[0] if rows else None
+
+
+def _answer(row: Row[Any]) -> answers.Entry:
+    index = int(row._mapping["index"])  # noqa: SLF001 - `index` is a method of a Row, SQLAlchemy's documented way
+    return answers.Entry(
+        index=index,
+        kind=row.kind,
+        actor=row.actor,
+        resource=row.resource,
+        namespace=row.namespace,
+        zone=row.zone,
+        at=row.at,
+        leaf=_b64(bytes(row.leaf)),
+        body=dict(codec.parse(bytes(row.entry), index).event),
+    )
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

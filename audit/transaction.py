@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one mechanism: a transaction that knows its actor, asks permission, changes rows and is sealed with its events.
+
+``Ledger.transaction`` is the only way to a writing session, and only it commits.  `Transaction.seal` raises when a
+governed row changed that no event speaks about, or when no permission was asked.  A refusal rolls the state back and
+is then recorded in a transaction of its own, because it is the event that an auditor wants most.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, event, text
+from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
+
+from audit import answers, outbox
+from audit.base import Base, Governed
+from audit.events import Event, body_of, refusal_of
+from audit.identifiers import uuid7
+from khatim.errors import Forbidden, KhatimError, NotFound, Refused, UnauthorizedChange, UnrecordedChange
+from khatim.vocabulary import Access, Action, Actor, Decision, Resource
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the present moment of this machine, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+class Reader:
+    """Reads as one actor at one moment.  Its database transaction is READ ONLY, so it cannot write by mistake."""
+
+    def __init__(self, session: Session, actor: Actor, access: Access, now: datetime) -> None:
+        """Take the session; nobody else may hold it."""
+        self._session = session
+        self._access = access
+        self.actor = actor
+        self.now = now
+        self.asked: tuple[Action, Resource] | None = None
+        self.granted = 0
+        self.denied: KhatimError | None = None
+
+    def may(self, action: Action, resource: Resource) -> Decision:
+        """Decide without consequence: whether the actor may do *action* to *resource*."""
+        return self._access.decide(self.actor, action, resource)
+
+    def require(self, action: Action, resource: Resource) -> Decision:
+        """Demand permission.  Raises `Forbidden`, or `NotFound` where the actor may not even see the resource."""
+        self.asked = (action, resource)
+        decision = self.may(action, resource)
+        if decision:
+            self.granted += 1
+            return decision
+        is_visible = action is not Action.READ and bool(self.may(Action.READ, resource))
+        cls = Forbidden if is_visible else NotFound
+        detail = decision.reason if is_visible else f"{resource} does not exist or is not visible to you"
+        self.denied = Forbidden(decision.reason, advice=decision.advice, action=action.value, **decision.as_members())
+        raise self.denied if is_visible else cls(detail)
+
+    def scalars(self, query: Select[Any]) -> ScalarResult[Any]:
+        """Run *query* and return its first column."""
+        return self._session.scalars(query)
+
+    def scalar(self, query: Select[Any]) -> Any:
+        """Run *query* and return its first column of its first row, or None."""
+        return self._session.scalar(query)
+
+    def rows(self, query: Select[Any]) -> list[Any]:
+        """Run *query* and return its rows."""
+        return list(self._session.execute(query).all())
+
+    def connection(self) -> Any:
+        """Return the driver's connection (psycopg) for the ledger's own readers."""
+        return self._session.connection().connection.driver_connection
+
+
+@dataclass
+class _Touched:
+    """Governed rows that a flush wrote: their references and table names."""
+
+    refs: dict[str, str] = field(default_factory=dict)
+
+
+class Transaction(Reader):
+    """Reads and writes as one actor at one moment; committed only by `Ledger.transaction`, only when sealed."""
+
+    def __init__(self, session: Session, actor: Actor, access: Access, now: datetime, entity: str) -> None:
+        """Watch *session* for governed rows."""
+        super().__init__(session, actor, access, now)
+        self._entity = entity
+        self._spoken_of: set[str] = set()
+        self._touched = _Touched()
+        self._question: answers.Question | None = None
+        event.listen(session, "after_flush", self._collect)
+        event.listen(session, "do_orm_execute", _refuse_bulk)
+
+    def new_id(self) -> uuid.UUID:
+        """Return a new UUIDv7 (RFC 9562 5.7), ordered by time."""
+        return uuid7(self.now)
+
+    def add(self, row: Base) -> None:
+        """Put a new row into the transaction."""
+        self._session.add(row)
+
+    def execute(self, statement: Executable) -> Result[Any]:
+        """Run a statement on operational tables (leases, presence); governed tables refuse it."""
+        return self._session.execute(statement)
+
+    def remove(self, row: Base) -> None:
+        """Delete *row*; for operational rows, never for evidence."""
+        self._session.delete(row)
+
+    def lock(self, name: str) -> None:
+        """Serialise with every other transaction that takes the lock of that *name*, until the end of this one."""
+        self._session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+    def record(self, said: Event) -> None:
+        """Say what happened; it reaches the ledger exactly when the change commits."""
+        self._spoken_of.update((said.about, *said.also))
+        body, aside = body_of(said, actor=self.actor, at=self.now, entity=self._entity)
+        outbox.append(self._session, body, aside)
+
+    def answer_once(self, question: answers.Question) -> None:
+        """Make this transaction the answer to *question*; raises `AlreadyAnsweredError` when it was answered."""
+        answers.begin(self._session, question, self.now)
+        self._question = question
+
+    def remember(self, status: int, body: bytes) -> None:
+        """Keep the answer that goes to the caller, if the caller may ask again."""
+        if self._question is not None:
+            answers.complete(self._session, self._question, status, body)
+
+    def seal(self) -> None:
+        """Flush, and refuse to go on when a governed row changed unasked or untold."""
+        self._session.flush()
+        untold = {ref: table for ref, table in self._touched.refs.items() if ref not in self._spoken_of}
+        if untold:
+            raise UnrecordedChange(f"changed without an event: {', '.join(sorted(untold))}", tables=[*untold.values()])
+        if self._touched.refs and not self.granted:
+            raise UnauthorizedChange(f"changed without asking: {', '.join(sorted(self._touched.refs))}")
+
+    def _collect(self, session: Session, _: UOWTransaction) -> None:
+        for row in (*session.new, *session.dirty, *session.deleted):
+            if isinstance(row, Governed) and (row not in session.dirty or session.is_modified(row)):
+                self._touched.refs[row.ref] = type(row).__name__
+
+
+def _refuse_bulk(state: ORMExecuteState) -> None:
+    mapper = state.bind_mapper
+    is_governed = mapper is not None and issubclass(mapper.class_, Governed)
+    if (state.is_update or state.is_delete or state.is_insert) and is_governed:
+        raise UnrecordedChange("bulk statements on governed tables would pass the ledger by; change rows")
+
+
+class Ledger:
+    """Opens transactions and readers.  Built once by the composition root."""
+
+    def __init__(self, engine: Engine, access: Access, *, entity: str, clock: Clock = utc_now) -> None:
+        """Take the engine (role khatim_service), what decides access, the legal entity's name and the clock."""
+        self._engine = engine
+        self._access = access
+        self._entity = entity
+        self.clock = clock
+
+    @contextmanager
+    def transaction(self, actor: Actor) -> Iterator[Transaction]:
+        """Open the only kind of session that can write; commits at the end, or rolls back and records a refusal."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            tx = Transaction(session, actor, self._access, self.clock(), self._entity)
+            try:
+                yield tx
+                tx.seal()
+                session.commit()
+            except BaseException as error:
+                session.rollback()
+                self._record_refusal(tx, error)
+                raise
+
+    @contextmanager
+    def reading(self, actor: Actor) -> Iterator[Reader]:
+        """Open a session that the database itself keeps from writing."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            reader = Reader(session, actor, self._access, self.clock())
+            try:
+                yield reader
+            except BaseException as error:
+                session.rollback()
+                self._record_refusal(reader, error)
+                raise
+
+    def _record_refusal(self, asker: Reader, error: BaseException) -> None:
+        refusal = error if isinstance(error, Refused) else asker.denied
+        # Nobody's attempts are left to the web server's log: a stranger must not be able to fill the ledger.
+        if refusal is None or not asker.actor.is_somebody:
+            return
+        action, resource = asker.asked or (None, None)
+        body, aside = body_of(
+            refusal_of(refusal, action, resource), actor=asker.actor, at=self.clock(), entity=self._entity
+        )
+        with Session(self._engine) as session, session.begin():
+            outbox.append(session, body, aside)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The front door: composition root, sign-in, problem+json, mounting of the API, the console."""

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application: every route of every floor behind one front door."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+import audit.routes
+import governance.routes
+import registry.routes
+import runners.routes
+from audit.transaction import Ledger
+from gateway import composition, problems, service_routes, sigstore_routes
+from gateway.composition import Parts
+from gateway.middleware import FrontDoor
+from gateway.sign_in import Authenticator
+from khatim import settings as khatim_settings
+from policies.loading import PolicyBundle
+from registry.notary import Notary
+from registry.signing.authority import Authority
+from runners.agents import TokenIssuer
+
+VERSION = "0.1.0"
+
+
+def create(parts: Parts) -> FastAPI:
+    """Assemble the application from its parts."""
+    app = FastAPI(
+        title="Khatim",
+        version=VERSION,
+        summary="Governance-first model registry and compliance service",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        middleware=[Middleware(FrontDoor, max_body=parts.settings.max_body)],
+    )
+    app.state.authenticate = parts.authenticator
+    app.state.parts = {
+        Ledger: parts.ledger,
+        PolicyBundle: parts.rules,
+        Notary: parts.notary,
+        TokenIssuer: parts.issuer,
+        Authority: parts.authority,
+        Authenticator: parts.authenticator,
+        Parts: parts,
+    }
+    app.state.error_page = None
+    problems.install(app)
+    for module in (audit.routes, registry.routes, governance.routes, runners.routes, service_routes, sigstore_routes):
+        app.include_router(module.router)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """Build the application of one worker process from ``KHATIM_…`` variables."""
+    return create(composition.build(khatim_settings.load()))

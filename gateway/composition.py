@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: the only place that reads settings and builds engine, ledger, rules, notary and tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, create_engine
+
+from audit.checkpoint import NoteSigner
+from audit.transaction import Clock, Ledger, utc_now
+from gateway.embedded import EmbeddedDatabase
+from gateway.instance import Instance
+from gateway.sign_in import Authenticator, LocalTokens
+from khatim.settings import Settings
+from policies.loading import PolicyBundle
+from registry.notary import Notary
+from registry.signing.authority import Authority
+from registry.signing.signer import LocalSigner
+from registry.signing.trust import dumps, trusted_root
+from registry.signing.verification import TrustRoot
+from runners.agents import TokenIssuer
+
+
+@dataclass(frozen=True)
+class Urls:
+    """The database as each of the three roles reaches it (libpq URLs)."""
+
+    owner: str
+    service: str
+    sequencer: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a server process is made of."""
+
+    settings: Settings
+    instance: Instance
+    engine: Engine
+    ledger: Ledger
+    rules: PolicyBundle
+    authority: Authority
+    notary: Notary
+    issuer: TokenIssuer
+    authenticator: Authenticator
+    local_tokens: LocalTokens
+
+
+def urls_of(settings: Settings) -> Urls:
+    """Return the configured URLs, or those of the embedded database."""
+    given = settings.database
+    if given.url and given.owner_url and given.sequencer_url:
+        return Urls(given.owner_url, given.url, given.sequencer_url)
+    embedded = embedded_of(settings)
+    return Urls(*(embedded.url(f"khatim_{role}") for role in ("owner", "service", "sequencer")))
+
+
+def embedded_of(settings: Settings) -> EmbeddedDatabase:
+    """Return the embedded database of the data folder."""
+    return EmbeddedDatabase(settings.data / "postgres")
+
+
+def engine_for(url: str) -> Engine:
+    """Return an engine for a libpq URL."""
+    return create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1), pool_size=16, max_overflow=16, pool_pre_ping=True
+    )
+
+
+def ledger_signer(settings: Settings, instance: Instance) -> NoteSigner:
+    """Return the signer of the ledger's checkpoints; its name is the ledger's origin."""
+    return NoteSigner(f"ledger.{settings.instance}.khatim", instance.signing_key("ledger"))
+
+
+def authority_of(settings: Settings, instance: Instance, clock: Clock = utc_now) -> Authority:
+    """Open the embedded authority; found it at first use."""
+    folder = instance.folder / "authority" / "sigstore"
+    if folder.exists():
+        return Authority.open(folder)
+    return Authority.create(folder, settings.instance, clock)
+
+
+def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = utc_now) -> Parts:
+    """Build the parts of one server process."""
+    instance = Instance(settings.data)
+    instance.prepare()
+    rules = PolicyBundle.load(overlay=settings.policies)
+    engine = engine or engine_for(urls_of(settings).service)
+    ledger = Ledger(engine, rules.access, entity=settings.entity, clock=clock)
+    authority = authority_of(settings, instance, clock)
+    issuer = TokenIssuer(instance.signing_key("tokens"), settings.instance)
+    root = trusted_root(authority.record)
+    notary = Notary(
+        instance=settings.instance,
+        issuer=issuer.issuer,
+        root=TrustRoot.load(dumps(root)),
+        trusted_root=root,
+        signer_for=lambda identity: LocalSigner(authority, identity, issuer.issuer, clock),
+    )
+    return Parts(
+        settings=settings,
+        instance=instance,
+        engine=engine,
+        ledger=ledger,
+        rules=rules,
+        authority=authority,
+        notary=notary,
+        issuer=issuer,
+        authenticator=Authenticator(settings, ledger, issuer.key, clock),
+        local_tokens=LocalTokens(issuer),
+    )
+
+

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console: server-rendered pages in English and Arabic."""

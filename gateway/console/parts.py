@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pieces of the console's pages: frozen dataclasses, every field documented where it stands.
+
+All times are aware; pages show them in Asia/Dubai.  Texts that come from policies are a `Phrase`; codes (stages, kinds,
+roles, meanings) are named for people by `labels`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from khatim.vocabulary import ActorKind, Certainty, FileRole, Role, Stage, VersionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A sentence that comes from data, in both languages."""
+
+    en: str  #: the English sentence
+    ar: str = ""  #: the Arabic sentence; when empty the catalogue is asked, then English is shown, marked as English
+
+
+Phrase = str | Words
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A person, agent or service, as shown to people."""
+
+    ref: str  #: the opaque reference that stands in the ledger
+    name: str = ""  #: the name from the directory; empty when there is none, then the reference is shown
+    kind: ActorKind = ActorKind.PERSON  #: person, agent or service
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How far the approvals of a version are."""
+
+    state: Literal["none", "waiting", "complete", "expired", "suspended"]  #: where they stand
+    given: int = 0  #: approvals in force
+    needed: int = 0  #: approvals the gate to production asks for
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """One registered model, with its latest version."""
+
+    namespace: str  #: its namespace
+    name: str  #: its name inside the namespace
+    version: int | None  #: number of the latest version; None while there is none
+    stage: Stage  #: stage of that version
+    status: VersionStatus  #: whether its files were scanned
+    zone: str  #: zone that holds its files
+    tags: tuple[str, ...]  #: data tags it inherited from its data
+    approvals: Tally  #: how far its approvals are
+    changed_at: datetime  #: when the latest version was registered or last changed
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What waits, in one sentence."""
+
+    kind: Literal["act", "wait", "done", "stopped"]  #: who is to move, or nobody
+    text: Phrase  #: the sentence
+    detail: Phrase = ""  #: why, or how
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One requirement of a gate."""
+
+    id: str  #: its id in ``policies/gates.yaml``
+    text: Phrase  #: what is required
+    is_met: bool  #: whether it holds now
+    reason: Phrase = ""  #: by what it is met, or what is missing
+    advice: Phrase = ""  #: what to do when unmet
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The gate between the present stage and the next one."""
+
+    start: Stage  #: the present stage
+    to: Stage  #: the stage behind the gate
+    policy: str  #: digest of the policy that sets the requirements
+    requirements: tuple[Requirement, ...]  #: all of them, in the policy's order
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One thing that an approval is bound to."""
+
+    what: str  #: ``model``, ``dataset``, ``evidence``, ``policy``, ``zone`` ...
+    value: str  #: its digest, or its name where it has none
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One approval: a signed statement bound to bytes."""
+
+    role: Role  #: the role in which the person approved
+    who: Who  #: the person
+    meaning: str  #: code of what the signature means: ``reviewed`` ...
+    at: datetime  #: when it was given
+    expires_at: datetime | None  #: when it ends by itself
+    binding: str  #: how the person is bound to it; ``server-attested``: the server signed for the signed-in person
+    statement: str  #: digest of the signed statement
+    state: Literal["active", "suspended", "expired", "revoked"]  #: whether it counts now
+    reason: Phrase = ""  #: why it does not count
+    comment: str = ""  #: what the person wrote
+    bound_to: tuple[Binding, ...] = ()  #: what exactly was approved
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured number with its confidence interval."""
+
+    value: float  #: the point estimate
+    low: float | None = None  #: lower end of the interval
+    high: float | None = None  #: upper end
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of an evaluation."""
+
+    name: str  #: its code: ``roc_auc`` ...
+    estimate: Estimate  #: what was measured
+    threshold: float | None = None  #: what the gate asks for
+    is_passed: bool | None = None  #: whether it reaches the threshold; None when there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroup:
+    """The metrics of one subgroup."""
+
+    name: str  #: which rows: ``mean radius: upper third`` ...
+    rows: int  #: how many of them
+    estimates: tuple[Estimate | None, ...]  #: one per ``subgroup_metrics``; None: too few rows
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One signed test result."""
+
+    result: Literal["PASSED", "WARNED", "FAILED"]  #: in-toto test-result word
+    dataset: str  #: reference of the held-out data
+    rows: int  #: rows of it
+    confidence: float  #: level of the intervals, 0.95 for 95 %
+    at: datetime  #: when it was signed
+    who: Who  #: the agent that measured
+    statement: str  #: digest of the signed statement
+    metrics: tuple[Metric, ...]  #: over all rows
+    subgroup_metrics: tuple[str, ...] = ()  #: column heads of the subgroup table
+    subgroups: tuple[Subgroup, ...] = ()  #: its rows
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What the scan of the files found."""
+
+    is_clean: bool  #: whether nothing was found
+    scanner: str  #: name and version of the scanner
+    at: datetime  #: when
+    findings: tuple[str, ...] = ()  #: what was found, one sentence each
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signed statement about this version."""
+
+    predicate: str  #: predicate type
+    identity: str  #: who signed, as in the certificate
+    issuer: str  #: who vouched for that identity
+    at: datetime  #: trusted time of the signature
+    log_index: int | None  #: index in the signature log
+    statement: str  #: digest of the statement
+    is_verified: bool  #: whether it verified when last checked
+    problem: Phrase = ""  #: why not
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the version's manifest."""
+
+    path: str  #: path inside the version
+    role: FileRole  #: what it is for
+    format: str  #: format id of ``policies/formats.yaml``
+    verdict: Literal["servable", "record-only", "refused"]  #: what that policy allows
+    size: int  #: bytes
+    digest: str  #: of its bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LineageNode:
+    """One thing in the lineage."""
+
+    ref: str  #: its reference
+    kind: str  #: ``file``, ``dataset``, ``features``, ``run``, ``version``, ``deployment`` ...
+    name: str  #: shown name
+    zone: str = ""  #: where its bytes are
+    digest: str = ""  #: of its bytes, when it has them
+    is_verified: bool | None = None  #: whether its signature verified; None when it is not signed
+    is_subject: bool = False  #: whether this page is about it
+    href: str = ""  #: page of it, when there is one
+
+
+@dataclass(frozen=True, slots=True)
+class LineageEdge:
+    """One thing came out of another."""
+
+    source: str  #: reference of the earlier thing
+    target: str  #: reference of the later thing
+    relation: str = ""  #: code of how: ``ingested``, ``materialised``, ``trained``, ``deployed`` ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """From the raw file to the endpoint."""
+
+    nodes: tuple[LineageNode, ...]  #: the things
+    edges: tuple[LineageEdge, ...]  #: what came out of what
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One endpoint that serves this version, or did."""
+
+    endpoint: str  #: its name
+    zone: str  #: where it answers
+    state: Literal["requested", "serving", "refused", "suspended", "stopped"]  #: what it does now
+    since: datetime  #: since when
+    agent: str = ""  #: the agent that serves it
+    reason: Phrase = ""  #: why it is in that state
+    finding: str = ""  #: the finding that suspended it
+
+
+@dataclass(frozen=True, slots=True)
+class Residency:
+    """One decision whether bytes may be somewhere."""
+
+    at: datetime  #: when it was decided
+    operation: str  #: code: ``deploy``, ``download``, ``train`` ...
+    from_zone: str  #: where the bytes are
+    to_zone: str  #: where they were wanted
+    is_allowed: bool  #: the decision
+    rule: str  #: id of the rule that decided
+    reason: Phrase  #: its sentence
+    legal_basis: str = ""  #: the source of the rule in law
+    certainty: Certainty | None = None  #: how well that source was checked
+    index: int | None = None  #: ledger index
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLine:
+    """One ledger entry, in one line."""
+
+    index: int  #: its place in the ledger
+    at: datetime  #: when it happened
+    kind: str  #: event kind, ``version.promoted``
+    who: Who  #: the actor
+    resource: str  #: reference of what it is about
+    zone: str  #: where
+    is_refusal: bool  #: whether a rule said no
+    summary: Phrase = ""  #: the reason or the gist
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveForm:
+    """What the signed-in person may approve here."""
+
+    roles: tuple[Role, ...]  #: their roles that the gate still waits for
+    meanings: tuple[str, ...]  #: codes of what the signature may mean
+    days: int  #: how long the approval will hold
+    bound_to: tuple[Binding, ...]  #: what it will be bound to
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The signed statement of the ledger's size and root."""
+
+    origin: str  #: name of the ledger
+    size: int  #: number of entries it covers
+    root: str  #: Merkle root, as in the checkpoint (base64)
+    note: str  #: the whole signed note, to compare or keep
+    vkey: str  #: verifier key of the ledger
+    at: datetime  #: when it was signed
+    pending: int = 0  #: events committed that no checkpoint covers yet
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Inclusion proof of one entry (RFC 9162 2.1.3) under a checkpoint."""
+
+    size: int  #: tree size it is for
+    root: str  #: root it leads to, hex
+    path: tuple[str, ...]  #: the sibling hashes, leaf to root, hex

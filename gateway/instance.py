@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an installation keeps in its data folder: keys that nobody else can read, and the origin of its ledger."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from khatim.errors import Misconfigured
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The data folder of one installation: ``keys/`` (0700), ``authority/``, ``postgres/``, ``run/``."""
+
+    folder: Path
+
+    def prepare(self) -> None:
+        """Create the folder; others may pass through it to nothing they could read."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("keys", "authority", "run"):
+            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for one server process; raises `Misconfigured` when another one has it."""
+        with (self.folder / "run" / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Misconfigured(
+                    f"another khatim runs on {self.folder}", advice="Stop it with: khatim down --data DIR"
+                ) from error
+            yield
+
+    def signing_key(self, name: str) -> Ed25519PrivateKey:
+        """Return the Ed25519 key *name* (``tokens``, ``ledger``), made at first use."""
+        path = self.folder / "keys" / f"{name}.pem"
+        if not path.exists():
+            key = Ed25519PrivateKey.generate()
+            _write_secret(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        loaded = load_pem_private_key(path.read_bytes(), password=None)
+        if not isinstance(loaded, Ed25519PrivateKey):
+            raise Misconfigured(f"{path} does not hold an Ed25519 key")
+        return loaded
+
+    def person_ref(self, name: str) -> str:
+        """Return the opaque reference of a local person: keyed, so that the ledger cannot be searched for names."""
+        path = self.folder / "keys" / "people.key"
+        if not path.exists():
+            _write_secret(path, secrets.token_bytes(32))
+        # compliance.md section 4: a keyed HMAC, never a bare hash of an identifier.
+        return "p-" + hmac.new(path.read_bytes(), name.casefold().encode(), hashlib.sha256).hexdigest()[:20]
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    """Write *data* so that it appears whole or not at all, readable by its owner only; the first writer wins."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one renderer of errors: RFC 9457 problem+json for programs, a page for people."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from audit.answers import AlreadyAnsweredError
+from khatim.errors import PROBLEM_BASE, KhatimError, Malformed, NotFound, Unauthenticated
+
+log = logging.getLogger("khatim.gateway.problems")
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(request: Request, error: KhatimError) -> Response:
+    """Render *error*; a browser that asked for a page gets one."""
+    if error.status >= 500:  # noqa: PLR2004 - server errors
+        log.error("%s: %s", type(error).__name__, error.detail, exc_info=error)
+    body = {**error.as_problem(), "request_id": request.scope.get("khatim.request_id", "")}
+    page = request.app.state.error_page
+    if page is not None and wants_page(request):
+        rendered: Response = page(request, error)
+        return rendered
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+    return JSONResponse(body, status_code=error.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person looks at this with a browser."""
+    is_api = request.url.path.startswith(("/v1", "/api", "/ledger"))
+    return not is_api and "text/html" in request.headers.get("accept", "")
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers."""
+
+    @app.exception_handler(KhatimError)
+    def _khatim(request: Request, error: KhatimError) -> Response:
+        return problem(request, error)
+
+    @app.exception_handler(AlreadyAnsweredError)
+    def _answered(_: Request, answered: AlreadyAnsweredError) -> Response:
+        headers = {"Idempotency-Replayed": "true"}
+        return Response(answered.body, answered.status, headers=headers, media_type="application/json")
+
+    @app.exception_handler(RequestValidationError)
+    def _unreadable(request: Request, error: RequestValidationError) -> Response:
+        places = [{"at": ".".join(str(part) for part in e["loc"]), "says": e["msg"]} for e in error.errors()]
+        told = "; ".join(f"{place['at']}: {place['says']}" for place in places)
+        return problem(request, Malformed(told, places=places))
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:  # noqa: PLR2004
+            return problem(request, NotFound(f"there is no {request.url.path}"))
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": str(error.detail),
+            "status": error.status_code,
+            "detail": str(error.detail),
+        }
+        return JSONResponse(body, error.status_code, media_type=MEDIA_TYPE, headers=error.headers)
+
+    @app.exception_handler(Exception)
+    def _unknown(request: Request, error: Exception) -> Response:
+        # The text of an unknown error stays in the log; the caller gets an id to ask about.
+        request_id = request.scope.get("khatim.request_id", "")
+        log.error("request %s failed", request_id, exc_info=error)
+        body = {
+            "type": PROBLEM_BASE + "internal",
+            "title": "Something went wrong inside Khatim",
+            "status": 500,
+            "detail": "The error is in the server's log under this request id.",
+            "request_id": request_id,
+        }
+        return JSONResponse(body, 500, media_type=MEDIA_TYPE)

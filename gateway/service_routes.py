@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of the service itself: its health, who the caller is, what zones there are, the auditor's bundle."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from sqlalchemy import text
+
+from audit.http import Read, SealedRoute, Tx, part
+from gateway.composition import Parts
+from khatim.errors import Unavailable
+from khatim.vocabulary import Action, Resource
+from khatim.wire import answers
+from registry import queries
+from registry.routes import Rules
+
+Wiring = Annotated[Parts, Depends(part(Parts))]
+router = APIRouter(tags=["service"], route_class=SealedRoute)
+
+
+@router.get("/health")
+def health(wiring: Wiring) -> dict[str, str]:
+    """Say whether the service answers; without sign-in, and without telling anything else."""
+    check_database(wiring)
+    return {"status": "ok"}
+
+
+@router.get("/v1/whoami")
+def whoami(reader: Read, wiring: Wiring) -> answers.Who:
+    """Say who the caller is."""
+    reader.require(Action.READ, Resource("person", reader.actor.ref))
+    names = queries.people(reader, [reader.actor.ref])
+    return who(reader, names.get(reader.actor.ref, ""), is_local=wiring.settings.is_local)
+
+
+@router.get("/v1/zones")
+def zones(reader: Read, rules: Rules) -> list[dict[str, Any]]:
+    """List the zones of the policy bundle."""
+    reader.require(Action.READ, Resource("policy", "zones"))
+    return [
+        {"name": z.name, "location": z.location, "regimes": sorted(z.regimes), "family": z.family} for z in rules.zones
+    ]
+
+
+@router.get("/v1/policy")
+def policy(reader: Read, rules: Rules) -> Response:
+    """Return the canonical policy bundle; its SHA-256 is the policy digest that decisions and approvals name."""
+    reader.require(Action.READ, Resource("policy", "bundle"))
+    return Response(rules.canonical, media_type="application/json", headers={"Khatim-Digest": str(rules.digest)})
+
+
+@router.post("/v1/engagements", status_code=201)
+def engagement(tx: Tx, wiring: Wiring, namespace: str, name: str, number: int) -> Response:
+    """Export everything about a version as one signed bundle (zip) that verifies without this server."""
+    archive = wiring.export_engagement(tx, f"{namespace}/{name}@{number}")
+    return Response(archive, 201, media_type="application/zip")
+
+
+def check_database(wiring: Parts) -> None:
+    """Raise `Unavailable` when the database does not answer."""
+    try:
+        with wiring.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except Exception as error:
+        raise Unavailable("the database does not answer", advice="Try again in a moment.") from error
+
+
+def who(reader: Read, display_name: str, *, is_local: bool) -> answers.Who:
+    """Describe the caller."""
+    actor = reader.actor
+    return answers.Who(
+        ref=actor.ref,
+        kind=actor.kind.value,
+        roles=sorted(role.value for role in actor.roles),
+        zone=actor.zone,
+        display_name=display_name,
+        local_mode=is_local,
+    )

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks: bearer tokens for programs, a session cookie for the console, one-time links in local mode.
+
+Local mode (no identity provider) works on loopback only and says so on every page.  With OIDC configured it is off:
+its tokens and links are refused, whatever key signed them.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import Request
+
+from audit.transaction import Clock, Ledger
+from khatim import tokens
+from khatim.errors import Forbidden, Malformed, Misconfigured, Unauthenticated
+from khatim.settings import Settings, is_loopback
+from khatim.vocabulary import NOBODY, Actor, ActorKind, Role
+from registry import people
+from runners.agents import AUDIENCE, TokenIssuer
+
+COOKIE = "khatim_session"
+SESSION_TTL = timedelta(hours=8)
+LINK_TTL = timedelta(minutes=30)
+_AGENT_KINDS = {"agent": "agent:", "enrolment": "enrolment:"}
+
+
+def roles_of(names: Iterable[str]) -> frozenset[Role]:
+    """Read role names (``model risk approver``, ``model_risk_approver``); raises `Malformed` naming the known ones."""
+    try:
+        return frozenset(Role(name.strip().lower().replace("_", "-").replace(" ", "-")) for name in names)
+    except ValueError as error:
+        known = ", ".join(role.value for role in Role if role is not Role.AGENT)
+        raise Malformed(f"{error}", advice=f"The roles are: {known}.") from error
+
+
+@dataclass(frozen=True)
+class LocalTokens:
+    """Issues local people's tokens and links.  Exists in local mode only."""
+
+    issuer: TokenIssuer
+
+    def access(self, ref: str, name: str, roles: frozenset[Role], *, at: datetime, ttl: timedelta) -> str:
+        """Issue a bearer token for the API."""
+        return self._issue("access", ref, name, roles, at, ttl)
+
+    def link(self, ref: str, name: str, roles: frozenset[Role], *, at: datetime, ttl: timedelta = LINK_TTL) -> str:
+        """Issue the token of a one-time sign-in link."""
+        return self._issue("link", ref, name, roles, at, ttl)
+
+    def session(self, claims: Mapping[str, Any], *, at: datetime) -> str:
+        """Issue the session that a redeemed link becomes."""
+        return self._issue(
+            "session", str(claims["sub"]), str(claims["name"]), roles_of(claims["roles"]), at, SESSION_TTL
+        )
+
+    def _issue(  # noqa: PLR0913, PLR0917 - the claims of a person's token
+        self, kind: str, ref: str, name: str, roles: frozenset[Role], at: datetime, ttl: timedelta
+    ) -> str:
+        if Role.AGENT in roles:
+            raise Misconfigured("a person cannot be an agent; enrol one with: khatim agent invite")
+        return tokens.issue(
+            self.issuer.key,
+            kind=kind,
+            subject=ref,
+            audience=AUDIENCE,
+            issuer=self.issuer.issuer,
+            at=at,
+            ttl=ttl,
+            name=name,
+            roles=sorted(role.value for role in roles),
+        )
+
+
+@dataclass
+class Authenticator:
+    """Turns a request into an actor.  People are noted at their first sight."""
+
+    settings: Settings
+    ledger: Ledger
+    key: Ed25519PrivateKey
+    clock: Clock
+    _known: set[str] = field(default_factory=set)
+
+    def __call__(self, request: Request) -> Actor:
+        """Return who asks, `NOBODY` without credentials; raises `Unauthenticated` for credentials that do not hold."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            return self.bearer(token.strip())
+        if scheme:
+            raise Unauthenticated("only bearer tokens are understood")
+        if cookie := request.cookies.get(COOKIE):
+            # The cookie is for the console; the API's writing routes take bearer tokens only, so no form can forge one.
+            if request.method not in ("GET", "HEAD") and request.url.path.startswith(("/v1", "/api")):
+                raise Forbidden("the API does not take cookies for changes", rule="csrf/bearer-only")
+            return self._person(self._claims(cookie, "session"))
+        return NOBODY
+
+    def bearer(self, token: str) -> Actor:
+        """Return the actor of a bearer token."""
+        kind = tokens.kind_of(token)
+        if kind not in _AGENT_KINDS:
+            return self._person(self._claims(token, "access"))
+        claims = self._claims(token, kind)
+        if not str(claims["sub"]).startswith(_AGENT_KINDS[kind]):
+            raise Unauthenticated("the token is not valid")
+        return Actor(str(claims["sub"]), ActorKind.AGENT, frozenset({Role.AGENT}), str(claims["zone"]))
+
+    def session_claims(self, request: Request) -> Mapping[str, Any]:
+        """Return the claims of the console's session; raises `Unauthenticated` without one."""
+        cookie = request.cookies.get(COOKIE)
+        if not cookie:
+            raise Unauthenticated("sign in first", advice="Use the one-time link from the terminal.")
+        return self._claims(cookie, "session")
+
+    def csrf_token(self, claims: Mapping[str, Any]) -> str:
+        """Return the token that every form of this session carries."""
+        return hmac.new(self.key.private_bytes_raw(), f"csrf {claims['jti']}".encode(), sha256).hexdigest()
+
+    def check_csrf(self, request: Request, given: str) -> None:
+        """Refuse a form that this session's pages did not make."""
+        if not hmac.compare_digest(self.csrf_token(self.session_claims(request)), given):
+            raise Forbidden("this form was not made by your session", advice="Open the page again.", rule="csrf/token")
+
+    def _claims(self, token: str, kind: str) -> Mapping[str, Any]:
+        claims = tokens.read(token, self.key.public_key(), audience=AUDIENCE, at=self.clock(), kind=kind)
+        if kind not in _AGENT_KINDS and not self.settings.is_local:
+            raise Unauthenticated("local tokens are refused: this installation signs people in with OIDC")
+        return claims
+
+    def _person(self, claims: Mapping[str, Any]) -> Actor:
+        actor = Actor(str(claims["sub"]), ActorKind.PERSON, roles_of(claims["roles"]))
+        if actor.ref not in self._known:
+            self._note(actor, str(claims["name"]))
+        return actor
+
+    def _note(self, actor: Actor, name: str) -> None:
+        with self.ledger.transaction(actor) as tx:
+            people.know(tx, actor.ref, name)
+        self._known.add(actor.ref)
+
+
+def require_loopback(request: Request) -> None:
+    """Refuse a sign-in link that comes from elsewhere than this machine."""
+    if request.client is None or not is_loopback(request.client.host):
+        raise Forbidden("sign-in links work on this machine only", rule="local/loopback")

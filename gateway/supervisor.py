@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``khatim up``: the embedded database, the ledger's sequencer and the server on one folder, and ``khatim down``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from audit.sequencer import Sequencer
+from gateway import composition, schema
+from gateway.instance import Instance
+from khatim.errors import Misconfigured, Unavailable
+from khatim.settings import Settings
+
+_STATE = "server.json"
+Say = Callable[[str], None]
+
+
+def up(settings: Settings, *, say: Say) -> None:
+    """Run everything until a signal ends it.  Raises `Misconfigured` when the folder is in use."""
+    instance = Instance(settings.data)
+    instance.prepare()
+    with instance.held():
+        embedded = None if settings.database.url else composition.embedded_of(settings)
+        if embedded is not None:
+            embedded.start()
+            say("database ready")
+        try:
+            urls = composition.urls_of(settings)
+            schema.migrate(urls.owner)
+            composition.authority_of(settings, instance).close()
+            composition.ledger_signer(settings, instance)
+            with _Sequencing(settings):
+                _serve(settings, instance, say)
+        finally:
+            if embedded is not None:
+                embedded.stop()
+
+
+def detach(settings: Settings) -> str:
+    """Start `khatim up` in the background and return its URL when it answers; its output goes to ``run/server.log``."""
+    Instance(settings.data).prepare()
+    log = settings.data / "run" / "server.log"
+    command = [sys.executable, "-m", "khatim", "up", "--data", str(settings.data)]
+    variables = {**os.environ, **environment(settings)}
+    with log.open("ab") as file:
+        child = subprocess.Popen(  # noqa: S603 - ourselves
+            command, env=variables, cwd=schema.ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            start_new_session=True,
+        )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        state = state_of(settings.data)
+        if state is not None and state["pid"] == child.pid:
+            await_ready(state["url"])
+            return str(state["url"])
+        if child.poll() is not None:
+            raise Misconfigured(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.05)
+    raise Unavailable("the server did not start in a minute", advice=f"Look at {log}.")
+
+
+def sequence(settings: Settings) -> None:
+    """Run the sequencer until its parent ends or a signal comes: one process, holding the advisory lock."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    parent = os.getppid()
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            if os.getppid() != parent:
+                stop.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    signer = composition.ledger_signer(settings, Instance(settings.data))
+    Sequencer(composition.urls_of(settings).sequencer, signer.name, signer).run(stop)
+
+
+def down(data: Path, *, timeout_s: float = 30) -> bool:
+    """Stop the server of *data*; False when none runs.  Raises `Unavailable` when it does not end in time."""
+    state = state_of(data)
+    if state is None:
+        return False
+    os.kill(state["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while state_of(data) is not None:
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the server (pid {state['pid']}) does not end", advice=f"kill -9 {state['pid']}")
+        time.sleep(0.05)
+    return True
+
+
+def state_of(data: Path) -> Mapping[str, Any] | None:
+    """Return what runs on *data* (pid, url), or None."""
+    try:
+        state: Mapping[str, Any] = json.loads((data / "run" / _STATE).read_text())
+        os.kill(state["pid"], 0)
+        with (data / "run" / "lock").open() as lock:
+            return state if _is_locked(lock.fileno()) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _is_locked(descriptor: int) -> bool:
+    import fcntl  # noqa: PLC0415
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def _serve(settings: Settings, instance: Instance, say: Say) -> None:
+    variables = environment(settings)
+    os.environ.update(variables)
+    config = uvicorn.Config(
+        "gateway.app:from_environment",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    socket = config.bind_socket()
+    url = f"http://{settings.host}:{socket.getsockname()[1]}"
+    state = instance.folder / "run" / _STATE
+    state.write_text(json.dumps({"pid": os.getpid(), "url": url, "instance": settings.instance}))
+    say(f"listening on {url}")
+    try:
+        if settings.workers > 1:
+            uvicorn.supervisors.Multiprocess(config, uvicorn.Server(config).run, [socket]).run()
+        else:
+            uvicorn.Server(config).run([socket])
+    finally:
+        state.unlink(missing_ok=True)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the variables from which a child process reads the same settings."""
+    values: dict[str, str] = {}
+    for key, value in settings.model_dump(mode="json", exclude_none=True).items():
+        if isinstance(value, dict):
+            values.update({f"KHATIM_{key}__{inner}".upper(): str(one) for inner, one in value.items()})
+        else:
+            values[f"KHATIM_{key}".upper()] = str(value)
+    return values
+
+
+class _Sequencing:
+    """The sequencer as a child process, started again when it dies."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = {**os.environ, **environment(settings)}
+        self._stop = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> None:
+        self._start()
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._child is not None:
+            self._child.terminate()
+            self._child.wait(10)
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "khatim", "sequence"]
+        root = str(schema.ROOT)
+        self._child = subprocess.Popen(command, env=self._environment, cwd=root)  # noqa: S603 - ourselves
+
+    def _keep(self) -> None:
+        while not self._stop.wait(0.25):
+            if self._child is not None and self._child.poll() is not None:
+                self._start()
+
+
+def await_ready(url: str, *, timeout_s: float = 30) -> None:
+    """Wait until a server answers; raises `Unavailable`."""
+    import httpx  # noqa: PLC0415
+
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/health", timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.05)
+    raise Unavailable(f"{url} does not answer")
+
+
+def require_running(data: Path) -> Mapping[str, Any]:
+    """Return what runs on *data*; raises `Misconfigured` when nothing does."""
+    state = state_of(data)
+    if state is None:
+        raise Misconfigured(f"no khatim runs on {data}", advice=f"Start one: khatim up --data {data}")
+    return state

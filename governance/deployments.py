@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deployments: a version asked to serve in a zone, verified again by its runner, stopped when its approval falls."""
+
+from __future__ import annotations
+
+import uuid
+
+from audit.transaction import Transaction
+from governance import promotion, queries, work
+from governance.events import DeploymentChanged, DeploymentRequested
+from governance.tables import Deployment, Finding, Job
+from khatim.errors import Conflict
+from khatim.vocabulary import Action, Digest, JobKind
+from khatim.wire import work as wire
+from policies.facts import Transition
+from policies.loading import PolicyBundle
+from policies.residency import MovementKind
+from registry import artifacts
+from registry import queries as registered
+from registry.notary import Notary
+from registry.signing import statements
+from registry.tables import ModelVersion
+
+
+def request(tx: Transaction, path: str, *, zone: str, notary: Notary, rules: PolicyBundle) -> Deployment:
+    """Ask that a version serve in *zone*.  Residency decides first, then the gate; both refusals name their rule."""
+    version = registered.numbered(tx, ModelVersion, path)
+    tx.require(Action.DEPLOYMENT_REQUEST, version.resource)
+    decision = artifacts.decide_movement(tx, MovementKind.DEPLOY, version.zone, zone, version.tags, rules)
+    promotion.require_open(tx, version, Transition.DEPLOY, zone=zone, notary=notary, rules=rules)
+    row = Deployment(
+        id=tx.new_id(),
+        version_id=version.id,
+        version_ref=version.ref,
+        namespace=version.namespace,
+        zone=zone,
+        state="requested",
+        because="",
+        finding_id=None,
+        endpoint="",
+        agent="",
+        requested_by=tx.actor.ref,
+        requested_at=tx.now,
+        changed_at=tx.now,
+    )
+    tx.add(row)
+    tx.record(
+        DeploymentRequested(
+            about=row.ref,
+            namespace=row.namespace,
+            zone=zone,
+            subject=version.ref,
+            rule=decision.rule,
+            policy=str(rules.digest),
+        )
+    )
+    model = next(file for file in version.files if file["format"] == "onnx")
+    spec = {
+        "deployment": str(row.id),
+        "version": version.path,
+        "digest": version.digest,
+        "model": model["digest"],
+        "files": version.files,
+        "providers": ["CPUExecutionProvider"],
+        "features": version.training.get("features", []),
+        "policy": str(rules.digest),
+    }
+    work.request(
+        tx, JobKind.DEPLOY, namespace=row.namespace, zone=zone, about=row.ref, spec=spec, priority=work.URGENT
+    )
+    return row
+
+
+def started(tx: Transaction, job: Job, outcome: wire.Deployed, *, notary: Notary) -> str:
+    """Take in that the runner verified everything and serves; its signed statement says what it verified."""
+    row = queries.identified(tx, Deployment, job.spec["deployment"], for_update=True)
+    verified = notary.check(
+        outcome.statement, statements.DEPLOYMENT, [Digest.parse(job.spec["model"])], zone=job.zone
+    )
+    if row.state != "requested":
+        raise Conflict(f"the deployment is {row.state} by now", advice="Stop the endpoint.")
+    notary.admit(tx, row.ref, outcome.statement, verified)
+    row.endpoint, row.agent = outcome.endpoint, tx.actor.ref
+    _change(tx, row, "serving", because="", verification=outcome.verification)
+    return row.ref
+
+
+def failed(tx: Transaction, job: Job, *, because: str) -> None:
+    """Note that the runner refused to serve: verification failed there."""
+    row = queries.identified(tx, Deployment, job.spec["deployment"], for_update=True)
+    if row.state == "requested":
+        _change(tx, row, "refused", because=because)
+
+
+def stop(tx: Transaction, name: str, *, because: str) -> Deployment:
+    """Stop a deployment; the agent takes the endpoint down within seconds."""
+    row = queries.identified(tx, Deployment, name, for_update=True)
+    tx.require(Action.DEPLOYMENT_STOP, row.resource)
+    if row.state == "stopped":
+        raise Conflict("the deployment is stopped already")
+    _change(tx, row, "stopped", because=because)
+    return row
+
+
+def suspend(tx: Transaction, row: Deployment, finding: Finding, *, because: str) -> None:
+    """Suspend a deployment because of a finding; policy decided it, the calling verb asked the permission."""
+    if row.state in ("requested", "serving"):
+        row.finding_id = finding.id
+        _change(tx, row, "suspended", because=because)
+
+
+def serving_others(tx: Transaction, row: Deployment) -> list[Deployment]:
+    """Return what else serves the same model in the same zone, newest first: what an endpoint can fall back to."""
+    model = row.version_ref.rpartition("@")[0]
+    serving = (one for one in queries.deployments_in(tx, row.zone) if one.state == "serving")
+    return sorted(
+        (one for one in serving if one.id != row.id and one.version_ref.rpartition("@")[0] == model),
+        key=lambda one: one.id,
+        reverse=True,
+    )
+
+
+def stop_all_of(tx: Transaction, version: ModelVersion, *, because: str) -> None:
+    """Stop every deployment of a version that was revoked."""
+    for row in queries.deployments_of(tx, version.ref):
+        if row.state in ("requested", "serving", "suspended"):
+            _change(tx, row, "stopped", because=because)
+
+
+def resume(tx: Transaction, row: Deployment, finding: uuid.UUID) -> None:
+    """Let a deployment serve again when the finding that suspended it is resolved."""
+    if row.state == "suspended" and row.finding_id == finding:
+        row.finding_id = None
+        _change(tx, row, "serving", because="")
+
+
+def _change(
+    tx: Transaction, row: Deployment, state: str, *, because: str, verification: dict[str, object] | None = None
+) -> None:
+    row.state, row.because, row.changed_at = state, because, tx.now
+    tx.record(
+        DeploymentChanged(
+            about=row.ref,
+            namespace=row.namespace,
+            zone=row.zone,
+            subject=row.version_ref,
+            state=state,
+            because=because,
+            endpoint=row.endpoint,
+            finding=str(row.finding_id or ""),
+            verification=verification,
+        )
+    )

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moving a version from stage to stage through gates that are data."""
+
+from __future__ import annotations
+
+from audit.transaction import Reader, Transaction
+from governance import facts
+from governance.events import VersionPromoted
+from khatim.errors import Conflict, FormatRefused, GateNotSatisfied
+from khatim.vocabulary import Action, Stage
+from policies import gates
+from policies.facts import Transition
+from policies.gates import GateDecision
+from policies.loading import PolicyBundle
+from policies.requirements import Kind
+from registry import queries
+from registry.notary import Notary
+from registry.tables import ModelVersion
+
+
+def promote(
+    tx: Transaction, path: str, to: Stage, *, because: str, notary: Notary, rules: PolicyBundle
+) -> ModelVersion:
+    """Move a version to another stage.  Raises `GateNotSatisfied` with everything that is unmet."""
+    version = queries.numbered(tx, ModelVersion, path, for_update=True)
+    tx.require(Action.VERSION_PROMOTE, version.resource)
+    if version.stage == to.value:
+        raise Conflict(f"{path} stands in {to.value} already")
+    require_open(tx, version, Transition(to.value), zone=version.zone, notary=notary, rules=rules)
+    before, version.stage = version.stage, to.value
+    tx.record(
+        VersionPromoted(
+            about=version.ref,
+            namespace=version.namespace,
+            zone=version.zone,
+            before=before,
+            to=to.value,
+            because=because,
+            gate=to.value,
+            policy=str(rules.digest),
+        )
+    )
+    return version
+
+
+def require_open(  # noqa: PLR0913 - a gate is asked for a version, a transition and a zone, by rules and signatures
+    tx: Transaction,
+    version: ModelVersion,
+    transition: Transition,
+    *,
+    zone: str,
+    notary: Notary,
+    rules: PolicyBundle,
+) -> GateDecision:
+    """Demand that the gate be open; raises `FormatRefused` when a format bars it, else `GateNotSatisfied`."""
+    decision = gate_of(tx, version, transition, zone=zone, notary=notary, rules=rules)
+    if decision:
+        return decision
+    kinds = {rules.gates.requirements[rule].kind for rule in decision.rules if rule in rules.gates.requirements}
+    cls = FormatRefused if Kind.FORMATS in kinds else GateNotSatisfied
+    raise cls(decision.reason, advice=" ".join(decision.advice), **decision.as_members())
+
+
+def gate_of(  # noqa: PLR0913 - as above
+    reader: Reader,
+    version: ModelVersion,
+    transition: Transition,
+    *,
+    zone: str,
+    notary: Notary,
+    rules: PolicyBundle,
+) -> GateDecision:
+    """Return what the gate says now, without consequence."""
+    known = facts.facts_of(reader, version, zone=zone, notary=notary, rules=rules)
+    return gates.evaluate(rules.gates, transition, known, reader.now)

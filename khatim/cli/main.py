@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``khatim``: every verb of the service from the terminal, with ``--json`` for programs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from khatim.cli import agents, auditing, data, models, server
+from khatim.errors import KhatimError
+
+app = typer.Typer(
+    name="khatim",
+    help="Khatim: a governance-first model registry and compliance service.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for module in (server, agents, data, models, auditing):
+    module.install(app)
+
+
+def main() -> None:
+    """Run the command line; an error is a sentence with advice, and exit status 1."""
+    try:
+        app()
+    except KhatimError as error:
+        console = Console(stderr=True, highlight=False)
+        console.print(f"[bold red]{error.title()}:[/] {error.detail}", soft_wrap=True)
+        for key in ("rule", "legal_basis", "certainty", "place"):
+            if error.members.get(key):
+                console.print(f"  {key.replace('_', ' ')}: {error.members[key]}", soft_wrap=True)
+        if error.advice:
+            console.print(f"  [dim]{error.advice}[/]", soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error of Khatim, raised in the server, rendered as problem+json (RFC 9457), raised again in the SDK.
+
+::
+
+    KhatimError                      500
+    ├── Malformed                    422   the body or a value in it cannot be read
+    │   ├── ContractUnreadable             a data contract is wrong in itself
+    │   ├── DataUnreadable                 a data file cannot be parsed at all
+    │   └── SchemaMismatch                 a file's columns are not those of its contract
+    ├── Unauthenticated              401   no valid token
+    │   ├── TokenExpired                   the token or sign-in link has expired
+    │   └── LinkUsed                       the sign-in link or enrolment token was used before
+    ├── NotFound                     404   absent, or invisible to the caller
+    ├── Refused                      403   a rule said no: recorded in the ledger
+    │   ├── Forbidden                      access control said no
+    │   ├── ResidencyRefused               bytes may not be there
+    │   ├── GateNotSatisfied               a requirement of the transition is unmet
+    │   ├── SeparationOfDuties             the same person on both sides
+    │   ├── OutsideAuthorisation           the run is not inside a standing authorisation
+    │   ├── FormatRefused                  the file format may not be served or promoted
+    │   └── TicketRefused                  the zone door does not honour this ticket
+    ├── Conflict                     409   the state does not allow it now
+    │   ├── AlreadyExists                  the name or version is taken
+    │   ├── StaleFence                     the lease belongs to somebody else by now
+    │   └── IdempotencyMismatch            the key was used for another request
+    ├── TooLarge                     413   over the size limit
+    ├── StoreFull                    507   the zone's store has no room; nothing was kept
+    ├── Suspended                    423   the endpoint's approval is suspended; names the finding
+    ├── Unavailable                  503   a part that must answer does not (never a refusal)
+    ├── VerificationFailed           422   a signature, digest or binding does not hold
+    │   ├── SignatureInvalid               a bundle does not verify
+    │   └── LedgerInvalid                  chain, tree or checkpoint does not re-derive; names the place
+    ├── Misconfigured                500   settings contradict each other; refuses to start
+    └── Unsealed                     500   a programming error caught before commit
+        ├── UnrecordedChange               a governed row changed without an event
+        └── UnauthorizedChange             a governed row changed without a permission
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+PROBLEM_BASE = "https://khatim.dev/problems/"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+
+
+class KhatimError(Exception):
+    """Something went wrong inside Khatim."""
+
+    status: ClassVar[int] = 500
+    advice: str = ""
+
+    def __init__(self, detail: str = "", *, advice: str = "", **members: Any) -> None:
+        """Take the sentence for people, advice what to do, and RFC 9457 extension members (JSON values)."""
+        super().__init__(detail or self.title())
+        self.detail = detail or self.title()
+        self.members: Mapping[str, Any] = members
+        if advice:
+            self.advice = advice
+
+    @classmethod
+    def slug(cls) -> str:
+        """Return the last part of the problem type: ``GateNotSatisfied`` -> ``gate-not-satisfied``."""
+        return _slug(cls.__name__)
+
+    @classmethod
+    def title(cls) -> str:
+        """Return the first line of the docstring."""
+        return (cls.__doc__ or cls.__name__).splitlines()[0].rstrip(".")
+
+    def as_problem(self) -> dict[str, Any]:
+        """Return the problem+json body."""
+        body: dict[str, Any] = {
+            "type": PROBLEM_BASE + self.slug(),
+            "title": self.title(),
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.advice:
+            body["advice"] = self.advice
+        return {**{k: v for k, v in self.members.items() if k not in body}, **body}
+
+
+class Malformed(KhatimError):
+    """The request cannot be read."""
+
+    status = 422
+
+
+class ContractUnreadable(Malformed):
+    """The data contract is wrong in itself."""
+
+
+class DataUnreadable(Malformed):
+    """The data file cannot be parsed."""
+
+
+class SchemaMismatch(Malformed):
+    """The file's columns are not those of its contract."""
+
+
+class Unauthenticated(KhatimError):
+    """Nobody is signed in."""
+
+    status = 401
+    advice = "Send a bearer token: khatim token issue, or sign in at the console."
+
+
+class TokenExpired(Unauthenticated):
+    """The token or link has expired."""
+
+    advice = "Ask for a new one."
+
+
+class LinkUsed(Unauthenticated):
+    """This single-use link or token was used before."""
+
+    advice = "Ask for a new one; if you did not use it yourself, tell your platform engineer."
+
+
+class NotFound(KhatimError):
+    """There is no such thing, or you may not see it."""
+
+    status = 404
+
+
+class Refused(KhatimError):
+    """A rule said no."""
+
+    status = 403
+
+
+class Forbidden(Refused):
+    """Your roles do not allow this."""
+
+
+class ResidencyRefused(Refused):
+    """The bytes may not be there."""
+
+
+class GateNotSatisfied(Refused):
+    """Requirements of this transition are not met."""
+
+
+class SeparationOfDuties(Refused):
+    """The same person may not do both."""
+
+
+class OutsideAuthorisation(Refused):
+    """The run is not inside a standing training authorisation."""
+
+
+class FormatRefused(Refused):
+    """This file format may not be used so."""
+
+
+class TicketRefused(Refused):
+    """The zone door does not honour this ticket."""
+
+
+class Conflict(KhatimError):
+    """The present state does not allow this."""
+
+    status = 409
+
+
+class AlreadyExists(Conflict):
+    """The name is taken."""
+
+
+class StaleFence(Conflict):
+    """The lease has passed to another agent."""
+
+    advice = "Stop the work and throw its result away; another agent holds the job now."
+
+
+class IdempotencyMismatch(Conflict):
+    """This Idempotency-Key was used for another request."""
+
+    advice = "Use a new key for a new request."
+
+
+class TooLarge(KhatimError):
+    """The body is over the size limit."""
+
+    status = 413
+
+
+class StoreFull(KhatimError):
+    """The zone's store has no room; nothing was kept."""
+
+    status = 507
+
+
+class Suspended(KhatimError):
+    """The approval of this endpoint is suspended."""
+
+    status = 423
+
+
+class Unavailable(KhatimError):
+    """A part that must answer does not."""
+
+    status = 503
+
+
+class VerificationFailed(KhatimError):
+    """A claim does not hold."""
+
+    status = 422
+
+
+class SignatureInvalid(VerificationFailed):
+    """The signature does not verify."""
+
+
+class LedgerInvalid(VerificationFailed):
+    """The ledger does not re-derive."""
+
+
+class Misconfigured(KhatimError):
+    """The settings contradict each other."""
+
+
+class Unsealed(KhatimError):
+    """A change was about to be committed without its record."""
+
+
+class UnrecordedChange(Unsealed):
+    """A governed row changed without a recorded event."""
+
+
+class UnauthorizedChange(Unsealed):
+    """A governed row changed without a permission being asked."""
+
+
+def _tree(root: type[KhatimError]) -> dict[str, type[KhatimError]]:
+    found = {root.slug(): root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+def from_problem(body: Mapping[str, Any], status: int) -> KhatimError:
+    """Rebuild the error that a problem+json *body* describes; an unknown type becomes a plain `KhatimError`."""
+    kind = str(body.get("type", "")).removeprefix(PROBLEM_BASE)
+    known = {"type", "title", "status", "detail", "advice"}
+    members = {k: v for k, v in body.items() if k not in known}
+    cls = _tree(KhatimError).get(kind)
+    if cls is None:
+        members["status"] = status
+        cls = KhatimError
+    return cls(str(body.get("detail", "")), advice=str(body.get("advice", "")), **members)

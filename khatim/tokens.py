@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signed, short-lived tokens (RFC 7519 JWT, EdDSA): access, sign-in links, agent identities, tickets, job envelopes.
+
+The only importer of PyJWT.  One key signs them all for one installation; the `kind` claim and the audience keep one
+token from being used as another.  ``alg`` is pinned, so neither ``none`` nor HMAC-with-the-public-key is accepted.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+from khatim.errors import TokenExpired, Unauthenticated
+
+ALGORITHM = "EdDSA"
+LEEWAY = timedelta(seconds=5)
+KINDS = frozenset({"access", "link", "session", "agent", "enrolment", "ticket", "job"})
+
+
+def public_pem(key: Ed25519PrivateKey | Ed25519PublicKey) -> str:
+    """Return the public half of *key* as PEM (SubjectPublicKeyInfo)."""
+    public = key.public_key() if isinstance(key, Ed25519PrivateKey) else key
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def public_key(pem: str) -> Ed25519PublicKey:
+    """Read an Ed25519 public key from PEM; raises `Unauthenticated` for any other key."""
+    key = load_pem_public_key(pem.encode())
+    if not isinstance(key, Ed25519PublicKey):
+        raise Unauthenticated("the token key is not an Ed25519 key")
+    return key
+
+
+def issue(  # noqa: PLR0913 - the claims of a token are many and all of them named
+    key: Ed25519PrivateKey,
+    *,
+    kind: str,
+    subject: str,
+    audience: str,
+    issuer: str,
+    at: datetime,
+    ttl: timedelta,
+    **claims: Any,
+) -> str:
+    """Sign a token of *kind* for *subject*, valid from *at* for *ttl*; further claims must be JSON values."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of token: {kind}")
+    body = {
+        **claims,
+        "kind": kind,
+        "sub": subject,
+        "aud": audience,
+        "iss": issuer,
+        "iat": int(at.timestamp()),
+        "exp": int((at + ttl).timestamp()),
+        "jti": claims.get("jti") or uuid.uuid4().hex,
+    }
+    return jwt.encode(body, key, algorithm=ALGORITHM)
+
+
+def kind_of(token: str) -> str:
+    """Return the kind that *token* claims to be, unverified: only to choose how to `read` it."""
+    try:
+        claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError as error:
+        raise Unauthenticated("the token is not valid") from error
+    return str(claims.get("kind", ""))
+
+
+def read(token: str, key: Ed25519PublicKey, *, audience: str, at: datetime, kind: str) -> Mapping[str, Any]:
+    """Verify *token* and return its claims.
+
+    Raises `TokenExpired` when its time is over and `Unauthenticated` when signature, audience, kind or shape is wrong.
+    The time is *at*, not the machine's clock, so that one request is judged at one moment.
+    """
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=audience,
+            # Time is checked below against `at`.
+            options={"require": ["exp", "iat", "sub", "aud", "jti"], "verify_exp": False, "verify_iat": False},
+        )
+    except jwt.InvalidAudienceError as error:
+        raise Unauthenticated("the token is meant for another audience") from error
+    except jwt.PyJWTError as error:
+        raise Unauthenticated("the token is not valid") from error
+    if claims.get("kind") != kind:
+        raise Unauthenticated(f"this is not a token of kind {kind!r}")
+    if datetime.fromtimestamp(claims["exp"], UTC) + LEEWAY < at:
+        raise TokenExpired("the token has expired")
+    if datetime.fromtimestamp(claims["iat"], UTC) - LEEWAY > at:
+        raise Unauthenticated("the token is not valid yet; compare the clocks of both machines")
+    return claims

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of Khatim, one meaning each.  Standard library only; everything else may import this module."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """A SHA-256 digest of bytes, written ``sha256:<64 hex>``; ``Digest.parse(str(d)) == d``."""
+
+    hex: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is not 64 lower-case hexadecimal digits."""
+        if not _DIGEST.match(f"sha256:{self.hex}"):
+            raise ValueError(f"not a sha256 digest: {self.hex[:80]!r}")
+
+    def __str__(self) -> str:
+        """Return ``sha256:<hex>``."""
+        return f"sha256:{self.hex}"
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Read ``sha256:<64 hex>``; raises `ValueError` for anything else."""
+        if not _DIGEST.match(text):
+            raise ValueError(f"not a digest of the form sha256:<64 hex>: {text[:80]!r}")
+        return cls(text.removeprefix("sha256:"))
+
+    @classmethod
+    def of(cls, data: bytes) -> Digest:
+        """Return the digest of *data*."""
+        return cls(hashlib.sha256(data).hexdigest())
+
+
+def is_name(text: str) -> bool:
+    """Whether *text* may name a namespace, dataset, model or zone (lower-case ASCII, 1 to 64, no leading dot)."""
+    return bool(_NAME.match(text))
+
+
+class Role(StrEnum):
+    """What a person or process is trusted with; grants stand in ``policies/roles.csv``."""
+
+    DATA_ENGINEER = "data-engineer"
+    DATA_SCIENTIST = "data-scientist"
+    VALIDATOR = "validator"
+    PRIVACY_OFFICER = "privacy-officer"
+    MODEL_RISK_APPROVER = "model-risk-approver"
+    PLATFORM_ENGINEER = "platform-engineer"
+    AUDITOR = "auditor"
+    AGENT = "agent"
+
+
+class Action(StrEnum):
+    """What an actor may ask to do.  ``noun.verb``, the verb being the module function that does it."""
+
+    READ = "read"
+    LEDGER_READ = "ledger.read"
+    AGENT_INVITE = "agent.invite"
+    AGENT_RETIRE = "agent.retire"
+    DATASET_INGEST = "dataset.ingest"
+    FEATURES_MATERIALISE = "features.materialise"
+    AUTHORISATION_REQUEST = "authorisation.request"
+    AUTHORISATION_APPROVE = "authorisation.approve"
+    AUTHORISATION_REVOKE = "authorisation.revoke"
+    TRAINING_REQUEST = "training.request"
+    VERSION_REGISTER = "version.register"
+    VERSION_EVALUATE = "version.evaluate"
+    VERSION_APPROVE = "version.approve"
+    VERSION_PROMOTE = "version.promote"
+    VERSION_REVOKE = "version.revoke"
+    ALIAS_SET = "alias.set"
+    DEPLOYMENT_REQUEST = "deployment.request"
+    DEPLOYMENT_STOP = "deployment.stop"
+    MONITOR_RUN = "monitor.run"
+    FINDING_RESOLVE = "finding.resolve"
+    ARTIFACT_UPLOAD = "artifact.upload"
+    ARTIFACT_DOWNLOAD = "artifact.download"
+    ENGAGEMENT_EXPORT = "engagement.export"
+    JOB_CANCEL = "job.cancel"
+    JOB_CLAIM = "job.claim"
+    JOB_REPORT = "job.report"
+    STATEMENT_SUBMIT = "statement.submit"
+
+
+class Stage(StrEnum):
+    """Where a model version stands in its life."""
+
+    NONE = "none"
+    STAGING = "staging"
+    PRODUCTION = "production"
+    ARCHIVED = "archived"
+
+
+class VersionStatus(StrEnum):
+    """Whether a model version's files were scanned (MLflow's three words, so that its client understands them)."""
+
+    PENDING = "PENDING_REGISTRATION"
+    READY = "READY"
+    FAILED = "FAILED_REGISTRATION"
+
+
+class JobKind(StrEnum):
+    """What a zone's agent may be asked to do."""
+
+    INGEST = "ingest"
+    MATERIALISE = "materialise"
+    TRAIN = "train"
+    SCAN = "scan"
+    EVALUATE = "evaluate"
+    DEPLOY = "deploy"
+    MONITOR = "monitor"
+
+
+class JobState(StrEnum):
+    """Where a job stands: queued, leased by an agent, or ended in one of three ways."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class FileRole(StrEnum):
+    """What a file of a model version is for."""
+
+    WEIGHTS = "weights"
+    TOKENIZER = "tokenizer"
+    ADAPTER = "adapter"
+    PROMPT = "prompt"
+    CONFIG = "config"
+    CODE = "code"
+
+
+class Certainty(StrEnum):
+    """How well a rule's legal source was checked (compliance.md): verified, secondary, inferred, recalled, unresolved."""
+
+    VERIFIED = "V"
+    SECONDARY = "S"
+    INFERRED = "I"
+    RECALLED = "R"
+    UNRESOLVED = "U"
+
+
+class ActorKind(StrEnum):
+    """What an actor is."""
+
+    PERSON = "person"
+    AGENT = "agent"
+    SERVICE = "service"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts.  `ref` is opaque (no personal data: compliance.md section 4), stable for one natural person."""
+
+    ref: str
+    kind: ActorKind
+    roles: frozenset[Role] = frozenset()
+    zone: str | None = None  # an agent's authenticated zone; None for people
+
+    @property
+    def is_somebody(self) -> bool:
+        """Whether anyone stands behind this actor."""
+        return self.kind is not ActorKind.NOBODY
+
+
+NOBODY = Actor("nobody", ActorKind.NOBODY)
+SERVICE = Actor("service:khatim", ActorKind.SERVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What is acted upon.  ``str(resource)`` is its reference in the ledger: ``kind:namespace/name[@version]``."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+    zone: str = ""
+    tags: frozenset[str] = field(default_factory=frozenset)
+
+    def __str__(self) -> str:
+        """Return the reference."""
+        return f"{self.kind}:{self.namespace}/{self.name}" if self.namespace else f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer of a rule: allowed or not, by which rule, on which basis, and what the asker can do about it."""
+
+    allowed: bool
+    rule: str
+    reason: str
+    legal_basis: str = ""
+    certainty: Certainty | None = None
+    advice: str = ""
+    policy: str = ""  # digest of the policy bundle that decided
+
+    def __bool__(self) -> bool:
+        """Return whether the decision is allow."""
+        return self.allowed
+
+    def as_members(self) -> Mapping[str, str]:
+        """Return the decision as problem+json extension members and event fields; empty ones are left out."""
+        pairs = {
+            "rule": self.rule,
+            "reason": self.reason,
+            "legal_basis": self.legal_basis,
+            "certainty": self.certainty.value if self.certainty else "",
+            "policy": self.policy,
+        }
+        return {key: value for key, value in pairs.items() if value}
+
+
+class Access(Protocol):
+    """What decides who may do what (Casbin behind ``policies.access``)."""
+
+    def decide(self, actor: Actor, action: Action, resource: Resource) -> Decision:
+        """Decide whether *actor* may do *action* to *resource*."""
+        ...

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server answers.  Built from rows by attribute; moments are RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+
+
+class Answer(BaseModel):
+    """An answer body."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class Page(Answer, Generic[T]):
+    """One page; `next` is the cursor of the following one, or None at the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class Who(Answer):
+    """Who the caller is."""
+
+    ref: str
+    kind: str
+    roles: list[str]
+    zone: str | None
+    display_name: str = ""
+    local_mode: bool
+
+
+class Ticket(Answer):
+    """Permission to move one blob through a zone door; `door` is where, `token` goes into the Authorization header."""
+
+    door: str
+    token: str
+    digest: str
+    expires_at: datetime
+
+
+class Placement(Answer):
+    """One copy of one artifact in one zone."""
+
+    digest: str
+    zone: str
+    size: int
+    media_type: str
+    tags: list[str]
+    basis: str
+    placed_by: str
+    placed_at: datetime
+
+
+class Invitation(Answer):
+    """A one-time enrolment token, shown once."""
+
+    token: str
+    zone: str
+    expires_at: datetime
+
+
+class Agent(Answer):
+    """An enrolled agent."""
+
+    id: uuid.UUID
+    zone: str
+    name: str
+    door: str
+    state: str
+    enrolled_at: datetime
+    seen_at: datetime | None = None
+
+
+class Job(Answer):
+    """Work asked of a zone."""
+
+    id: uuid.UUID
+    kind: str
+    zone: str
+    about: str
+    state: str
+    requested_by: str
+    requested_at: datetime
+    attempts: int
+    agent: str
+    outcome: dict[str, Any]
+    error: str
+    ended_at: datetime | None
+
+
+class DatasetVersion(Answer):
+    """A dataset version."""
+
+    namespace: str
+    name: str
+    number: int
+    ref: str
+    zone: str
+    tags: list[str]
+    digest: str
+    source_digest: str
+    quarantine_digest: str | None
+    contract: dict[str, Any]
+    report: dict[str, Any]
+    registered_by: str
+    registered_at: datetime
+
+
+class FeatureViewVersion(Answer):
+    """A feature view version."""
+
+    namespace: str
+    name: str
+    number: int
+    ref: str
+    zone: str
+    tags: list[str]
+    digest: str
+    dataset_ref: str
+    spec: dict[str, Any]
+    arrow_schema: list[dict[str, Any]]
+    schema_digest: str
+    rows: int
+    registered_by: str
+    registered_at: datetime
+
+
+class Authorisation(Answer):
+    """A standing training authorisation."""
+
+    id: uuid.UUID
+    namespace: str
+    datasets: list[str]
+    purpose: str
+    code_digest: str
+    zone: str
+    budget_runs: int
+    runs_used: int
+    ends_at: datetime
+    requested_by: str
+    state: str
+    approved_by: str | None
+
+
+class Model(Answer):
+    """A registered model."""
+
+    namespace: str
+    name: str
+    description: str
+    tier: int
+    created_by: str
+    created_at: datetime
+
+
+class Version(Answer):
+    """A model version."""
+
+    id: uuid.UUID
+    namespace: str
+    name: str
+    number: int
+    ref: str
+    zone: str
+    tags: list[str]
+    digest: str
+    files: list[dict[str, Any]]
+    training: dict[str, Any]
+    stage: str
+    status: str
+    status_message: str
+    revoked_because: str | None
+    registered_by: str
+    registered_at: datetime
+
+
+class Evidence(Answer):
+    """Evidence about a version."""
+
+    id: uuid.UUID
+    about: str
+    kind: str
+    result: str
+    digest: str
+    details: dict[str, Any]
+    submitted_by: str
+    at: datetime
+
+
+class Approval(Answer):
+    """An approval and what it is bound to."""
+
+    id: uuid.UUID
+    about: str
+    role: str
+    approver: str
+    meaning: str
+    comment: str
+    binding: dict[str, Any]
+    approved_at: datetime
+    expires_at: datetime
+    state: str
+    state_because: str
+
+
+class Deployment(Answer):
+    """A deployment."""
+
+    id: uuid.UUID
+    version_ref: str
+    zone: str
+    state: str
+    because: str
+    finding_id: uuid.UUID | None
+    endpoint: str
+    agent: str
+    requested_by: str
+    requested_at: datetime
+    changed_at: datetime
+
+
+class Finding(Answer):
+    """A finding."""
+
+    id: uuid.UUID
+    number: int
+    about: str
+    zone: str
+    kind: str
+    severity: str
+    summary: str
+    details: dict[str, Any]
+    consequence: str
+    state: str
+    opened_at: datetime
+    resolved_by: str | None
+    resolved_because: str | None
+
+
+class Alias(Answer):
+    """An alias."""
+
+    alias: str
+    number: int
+    set_by: str
+    set_at: datetime
+
+
+class Statement(Answer):
+    """A signed statement: the bundle is Sigstore v0.3 JSON."""
+
+    id: uuid.UUID
+    about: str
+    predicate_type: str
+    subjects: list[str]
+    identity: str
+    issuer: str
+    signed_at: datetime
+    digest: str
+    bundle: str
+    revoked_because: str | None
+
+
+class Node(Answer):
+    """One thing in a lineage."""
+
+    ref: str
+    kind: str
+    digest: str
+    zone: str
+    made_from: list[tuple[str, str]] = Field(description="(parent reference, role)")
+    statements: list[Statement]
+
+
+class Dossier(Answer):
+    """Everything needed to judge a version offline: its lineage, statements, approvals, stage and revocations."""
+
+    version: Version
+    nodes: list[Node]
+    approvals: list[Approval]
+    evidence: list[Evidence]
+    deployments: list[Deployment]
+    decisions: list[dict[str, Any]]
+    trusted_root: dict[str, Any]
+    identities: dict[str, Any] = Field(description="who may sign which predicate type")
+    at: datetime
+
+
+class GateReport(Answer):
+    """What a transition requires and what of it is met."""
+
+    gate: str
+    is_open: bool
+    met: list[dict[str, Any]]
+    unmet: list[dict[str, Any]]
+
+
+class Entry(Answer):
+    """One ledger entry."""
+
+    index: int
+    kind: str
+    actor: str
+    resource: str
+    namespace: str
+    zone: str
+    at: datetime
+    leaf: str
+    body: dict[str, Any]
+
+
+class Receipt(Answer):
+    """Proof that an entry stands in the ledger (RFC 9162 inclusion proof; hashes are base64)."""
+
+    index: int
+    leaf: str
+    size: int
+    proof: list[str]
+    checkpoint: str

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What callers send.  Unknown members are refused: a misspelt condition must not silently be no condition."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from khatim.vocabulary import FileRole, Role, Stage
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
+Path = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*@[1-9][0-9]{0,8}$")]
+DigestText = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Because = Annotated[str, StringConstraints(min_length=3, max_length=2000, strip_whitespace=True)]
+Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+class Request(BaseModel):
+    """A request body: frozen, no unknown members."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Upload(Request):
+    """Bring bytes into a zone."""
+
+    zone: Name
+    digest: DigestText
+    size: int = Field(ge=0)
+    media_type: str = Field(default="application/octet-stream", max_length=200)
+    tags: list[Tag] = []
+
+
+class Download(Request):
+    """Take bytes out of a zone's store, to be read in `to_zone`."""
+
+    zone: Name
+    digest: DigestText
+    to_zone: Name
+
+
+class Ingest(Request):
+    """Make a dataset version of an uploaded file; `contract` is a data contract (khatim.contracts)."""
+
+    zone: Name
+    source: DigestText
+    contract: dict[str, Any]
+
+
+class Materialise(Request):
+    """Make a feature view version from a dataset version; `spec` is a feature view (khatim.contracts)."""
+
+    dataset: Path
+    spec: dict[str, Any]
+
+
+class Authorisation(Request):
+    """Ask for a standing training authorisation."""
+
+    namespace: Name
+    datasets: list[Path] = Field(min_length=1)
+    purpose: Because
+    code_digest: DigestText
+    zone: Name
+    budget_runs: int = Field(ge=1, le=10_000)
+    ends_at: datetime
+
+
+class Reason(Request):
+    """Why."""
+
+    because: Because
+
+
+class Train(Request):
+    """Train a version of `model` inside a standing authorisation."""
+
+    authorisation: str
+    features: Path
+    model: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*$")]
+    purpose: Because
+    code_digest: DigestText
+    parameters: dict[str, int | float | str] = {}
+    holdout_share: float = Field(default=0.3, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class ManifestFile(Request):
+    """One file of a model version, or a reference to another version by digest (role weights, a base model)."""
+
+    path: str = Field(min_length=1, max_length=500)
+    digest: DigestText
+    size: int = Field(ge=0)
+    role: FileRole = FileRole.WEIGHTS
+
+
+class Register(Request):
+    """Register a model version whose files are in the zone already."""
+
+    zone: Name
+    files: list[ManifestFile] = Field(min_length=1, max_length=1000)
+    parents: list[str] = []
+    bases: list[DigestText] = []
+    tags: list[Tag] = []
+
+
+class CreateModel(Request):
+    """Create a registered model; tier 1 is the highest risk."""
+
+    description: str = Field(default="", max_length=5000)
+    tier: int = Field(default=2, ge=1, le=3)
+
+
+class Evaluate(Request):
+    """Evaluate a version on its held-out data; thresholds name metrics and their lower bounds."""
+
+    thresholds: dict[str, float] = {"roc_auc": 0.95}
+    subgroups: dict[str, str] = {}
+
+
+class Approve(Request):
+    """Approve a version in one role."""
+
+    role: Role
+    meaning: Because
+    comment: str = Field(default="", max_length=5000)
+    valid_days: int = Field(default=365, ge=1, le=1096)
+
+
+class Promote(Request):
+    """Move a version to another stage."""
+
+    to: Stage
+    because: Because
+
+
+class SetAlias(Request):
+    """Point an alias at a version number."""
+
+    number: int = Field(ge=1)
+
+
+class Deploy(Request):
+    """Serve a version in a zone."""
+
+    version: Path
+    zone: Name
+
+
+class Invite(Request):
+    """Make a one-time enrolment token for an agent of a zone."""
+
+    zone: Name
+    ttl_s: int = Field(default=600, ge=10, le=86_400)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What agents and the server say to each other.  An agent's zone is never a field: it comes from its identity."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from khatim.wire.requests import DigestText, ManifestFile, Request
+
+
+class Enrol(Request):
+    """Redeem a one-time token, which goes into the Authorization header."""
+
+    name: str = Field(min_length=1, max_length=100)
+    door: str = Field(pattern=r"^https?://[^\s/]+$", max_length=300)
+
+
+class Placed(Request):
+    """The zone's store holds these bytes now."""
+
+    digest: DigestText
+    size: int = Field(ge=0)
+    media_type: str = "application/octet-stream"
+    ticket: str = ""
+
+
+class Heartbeat(Request):
+    """Renew a lease."""
+
+    fence: int
+
+
+class Failed(Request):
+    """The job could not be done; `retry` puts it back into the queue."""
+
+    fence: int
+    error: str = Field(max_length=8000)
+    problem: dict[str, Any] = {}
+    retry: bool = False
+
+
+class Ingested(Request):
+    """Outcome of an ingest job."""
+
+    kind: Literal["ingest"] = "ingest"
+    data: Placed
+    quarantine: Placed | None
+    report: dict[str, Any]
+    statement: str
+
+
+class Materialised(Request):
+    """Outcome of a materialise job."""
+
+    kind: Literal["materialise"] = "materialise"
+    data: Placed
+    arrow_schema: list[dict[str, Any]]
+    schema_digest: DigestText
+    rows: int
+    statement: str
+
+
+class Trained(Request):
+    """Outcome of a training job."""
+
+    kind: Literal["train"] = "train"
+    files: list[ManifestFile]
+    placed: list[Placed]
+    training: dict[str, Any]
+    provenance: str
+    model_signature: str
+
+
+class Scanned(Request):
+    """Outcome of a scan job."""
+
+    kind: Literal["scan"] = "scan"
+    passed: bool
+    files: list[dict[str, Any]]
+    statement: str
+
+
+class Evaluated(Request):
+    """Outcome of an evaluation job."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    evaluation: dict[str, Any]
+    statement: str
+
+
+class Deployed(Request):
+    """Outcome of a deployment job: what the runner verified before it answered."""
+
+    kind: Literal["deploy"] = "deploy"
+    endpoint: str
+    providers: list[str]
+    verification: dict[str, Any]
+    statement: str
+
+
+class Monitored(Request):
+    """Outcome of a monitor job: one result per engine."""
+
+    kind: Literal["monitor"] = "monitor"
+    results: list[dict[str, Any]]
+    captured: int
+
+
+Outcome = Ingested | Materialised | Trained | Scanned | Evaluated | Deployed | Monitored
+
+
+class Complete(Request):
+    """A job's outcome under its fence."""
+
+    fence: int
+    outcome: Outcome = Field(discriminator="kind")
+
+
+class Answer(BaseModel):
+    """An answer to an agent."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Identity(Answer):
+    """An agent's short-lived identity and what it needs to verify others."""
+
+    agent: str
+    zone: str
+    token: str
+    expires_at: datetime
+    issuer: str
+    instance: str
+    token_key: str
+    trusted_root: dict[str, Any]
+
+
+class Work(Answer):
+    """A claimed job: the envelope is a token that binds job, zone, fence and the digest of the specification."""
+
+    id: str
+    kind: str
+    about: str
+    spec: dict[str, Any]
+    fence: int
+    lease_until: datetime
+    envelope: str
+
+
+class Lease(Answer):
+    """The answer to a heartbeat."""
+
+    order: Literal["continue", "cancel"]
+    lease_until: datetime
+
+
+class EndpointOrder(Answer):
+    """What an agent's endpoint must do now."""
+
+    deployment: str
+    version: str
+    state: str
+    because: str
+    finding: str
+
+
+class Orders(Answer):
+    """The state of every deployment of the agent's zone at one moment."""
+
+    at: datetime
+    endpoints: list[EndpointOrder]

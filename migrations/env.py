@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alembic's environment: one migration at a time, under a lock, with short timeouts, as the owner of the tables."""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, text
+
+import audit.answers
+import audit.ledger_tables
+import governance.tables
+import registry.tables
+import runners.tables  # noqa: F401 - the import fills the metadata
+from audit.base import Base
+
+LOCK = 0x6B686174696D  # "khatim"
+
+
+def run(connection: Connection) -> None:
+    """Migrate on *connection*."""
+    connection.execute(text("SET lock_timeout = '5s'"))
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+    connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        transaction_per_migration=True,
+        compare_type=True,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+    connection.commit()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    url = os.environ["KHATIM_DATABASE__OWNER_URL"].replace("postgresql://", "postgresql+psycopg://", 1)
+    with create_engine(url).connect() as connection:
+        run(connection)

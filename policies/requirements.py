@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``gates.yaml`` holds: requirements by transition, risk tier and data tag, and the separations of duties.
+
+Values only; `policies.gates` evaluates them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from khatim.vocabulary import Certainty, Role, Stage
+from policies.facts import Measure, Transition
+from policies.zones import STRICT
+
+TIERS: Final = frozenset({1, 2, 3})  # 1 is the strictest
+# A version that says nothing about its data is asked what personal data is asked.
+UNDECLARED: Final = frozenset({"personal"})
+
+
+class Kind(StrEnum):
+    """What a requirement looks at.  A closed set: a new kind is code, its use is data."""
+
+    STAGE = "stage"
+    STATUS = "status"
+    FORMATS = "formats"
+    SIGNATURE = "signature"
+    LINEAGE = "lineage"
+    TAGS = "tags"
+    RESIDENCY = "residency"
+    NOT_REVOKED = "not-revoked"
+    NOT_SUSPENDED = "not-suspended"
+    NO_FINDINGS = "no-findings"
+    EVIDENCE = "evidence"
+    APPROVALS = "approvals"
+    STILL_APPROVED = "still-approved"
+
+
+class Separation(StrEnum):
+    """The pairs that one natural person may not stand on both sides of."""
+
+    REQUESTER = "separation/requester"
+    AUTHOR = "separation/author"
+    TWO_ROLES = "separation/two-roles"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """A limit for a metric.  `bound` names which of value, lower, upper is compared; units are the metric's own."""
+
+    __pydantic_config__ = STRICT
+
+    bound: str = "value"
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that limits nothing."""
+        if self.bound not in {"value", "lower", "upper"}:
+            raise ValueError(f"bound: value, lower or upper, not {self.bound!r}")
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("at_least, at_most: a threshold needs one of them")
+
+    def shortfall(self, name: str, measure: Measure | None) -> str | None:
+        """Return in words why *measure* does not hold, None when it does; what was not measured does not hold."""
+        number = None if measure is None else getattr(measure, self.bound)
+        what = name if self.bound == "value" else f"the {self.bound} bound of {name}"
+        if number is None:
+            return f"{what} was not measured"
+        # Written so that NaN fails.
+        if self.at_least is not None and not number >= self.at_least:
+            return f"{what} is {number:g}, below {self.at_least:g}"
+        if self.at_most is not None and not number <= self.at_most:
+            return f"{what} is {number:g}, above {self.at_most:g}"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One requirement of ``gates.yaml``; the key is its rule id.  Empty `tags` ask it of every version."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Kind
+    transitions: frozenset[Transition]
+    title: str
+    basis: str
+    certainty: Certainty
+    advice: str = ""
+    url: str = ""
+    tiers: frozenset[int] = TIERS
+    tags: frozenset[str] = frozenset()
+    stages: frozenset[Stage] = frozenset()  # kind stage: those it may come from
+    evidence: str = ""  # kind evidence: which
+    max_age_days: float | None = None
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    roles: frozenset[Role] = frozenset()  # kind approvals: any of these
+    count: int = 1
+    max_validity_days: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a requirement that lacks what its kind needs."""
+        if not self.transitions:
+            raise ValueError("transitions: name at least one")
+        if not self.tiers or not self.tiers <= TIERS:
+            raise ValueError(f"tiers: of {sorted(TIERS)}")
+        needs = {Kind.STAGE: self.stages, Kind.EVIDENCE: self.evidence, Kind.APPROVALS: self.roles}
+        if not needs.get(self.kind, True):
+            raise ValueError(f"kind {self.kind.value} says too little: stages, evidence or roles are missing")
+        if self.count < 1:
+            raise ValueError("count: at least 1")
+
+    def applies(self, transition: Transition, tier: int, tags: frozenset[str]) -> bool:
+        """Whether this is asked of such a version."""
+        return transition in self.transitions and tier in self.tiers and (not self.tags or bool(self.tags & tags))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparationRule:
+    """Where a separation of duties comes from; that it holds is not a setting."""
+
+    __pydantic_config__ = STRICT
+
+    title: str
+    basis: str
+    certainty: Certainty
+    advice: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """``gates.yaml`` as read; `policy` is the digest of the bundle."""
+
+    __pydantic_config__ = STRICT
+
+    requirements: Mapping[str, Requirement]
+    separation: Mapping[Separation, SeparationRule]
+    policy: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a file that leaves out the source of a separation."""
+        if missing := [one.value for one in Separation if one not in self.separation]:
+            raise ValueError(f"separation: {', '.join(missing)} is missing")
+
+    def between(self, transition: Transition, tier: int, tags: frozenset[str]) -> dict[str, Requirement]:
+        """Return the requirements of one gate by rule id."""
+        return {rule: one for rule, one in self.requirements.items() if one.applies(transition, tier, tags)}

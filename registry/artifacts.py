@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Artifacts: bytes that stand in a zone's store.  The registry sees digests and issues tickets; it never sees bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from audit.transaction import Transaction
+from khatim.errors import ResidencyRefused
+from khatim.vocabulary import Action, Decision, Resource
+from policies.loading import PolicyBundle
+from policies import residency
+from policies.residency import Movement, MovementKind
+from registry import queries
+from registry.events import ArtifactDownloadAuthorised, ArtifactPlaced, ArtifactUploadAuthorised
+from registry.tables import Placement
+
+
+def admit_upload(  # noqa: PLR0913 - one ticket speaks about all of these
+    tx: Transaction, digest: str, *, zone: str, size: int, media_type: str, tags: Sequence[str], rules: PolicyBundle
+) -> Decision:
+    """Let the actor bring *size* bytes of *digest* into *zone*, if access and residency allow it."""
+    resource = Resource("artifact", digest, zone=zone, tags=frozenset(tags))
+    tx.require(Action.ARTIFACT_UPLOAD, resource)
+    decision = decide_movement(tx, MovementKind.PLACE, zone, zone, tags, rules)
+    tx.record(
+        ArtifactUploadAuthorised(
+            about=str(resource), zone=zone, size=size, media_type=media_type, rule=decision.rule, policy=str(rules.digest)
+        )
+    )
+    return decision
+
+
+def admit_download(tx: Transaction, digest: str, *, zone: str, to_zone: str, rules: PolicyBundle) -> Placement:
+    """Let the actor take *digest* out of *zone* to be read in *to_zone*, if access and residency allow it."""
+    placed = queries.placement(tx, digest, zone)
+    tx.require(Action.ARTIFACT_DOWNLOAD, placed.resource)
+    decision = decide_movement(tx, MovementKind.DOWNLOAD, zone, to_zone, placed.tags, rules)
+    tx.record(
+        ArtifactDownloadAuthorised(
+            about=placed.ref, zone=zone, to_zone=to_zone, rule=decision.rule, policy=str(rules.digest)
+        )
+    )
+    return placed
+
+
+def place(  # noqa: PLR0913 - the columns of one placement
+    tx: Transaction, digest: str, *, zone: str, size: int, media_type: str, tags: Sequence[str], basis: str
+) -> Placement:
+    """Note that the zone's agent (the actor) holds *digest*.  A second report of the same copy changes nothing."""
+    tx.require(Action.JOB_REPORT, Resource("artifact", digest, zone=zone))
+    tx.lock(f"placement:{zone}:{digest}")
+    known: Placement | None = tx.scalar(
+        select(Placement).where(Placement.digest == digest, Placement.zone == zone)
+    )
+    if known is not None:
+        return known
+    row = Placement(
+        digest=digest,
+        zone=zone,
+        size=size,
+        media_type=media_type,
+        tags=sorted(set(tags)),
+        basis=basis,
+        placed_by=tx.actor.ref,
+        placed_at=tx.now,
+    )
+    tx.add(row)
+    tx.record(
+        ArtifactPlaced(about=row.ref, zone=zone, size=size, media_type=media_type, basis=basis, tags=row.tags)
+    )
+    return row
+
+
+def decide_movement(  # noqa: PLR0913 - a movement has two ends, a kind, tags and rules
+    tx: Transaction, kind: MovementKind, zone: str, to_zone: str, tags: Sequence[str], rules: PolicyBundle
+) -> Decision:
+    """Ask the residency rules; raises `ResidencyRefused` with rule id, legal basis and certainty."""
+    movement = Movement(kind=kind, from_zone=zone, to_zone=to_zone, tags=frozenset(tags))
+    decision = residency.decide(rules.residency, movement, at=tx.now)
+    if not decision:
+        raise ResidencyRefused(
+            decision.reason, advice=decision.advice, from_zone=zone, to_zone=to_zone, movement=kind.value,
+            **decision.as_members(),
+        )
+    return decision

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The events of the registry, one frozen dataclass per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from audit.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonKnown(Event):
+    """A person was seen for the first time; the name stands outside the ledger."""
+
+    kind: ClassVar[str] = "person.known"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactUploadAuthorised(Event):
+    """A ticket to bring bytes into a zone was issued."""
+
+    kind: ClassVar[str] = "artifact.upload_authorised"
+    size: int
+    media_type: str
+    rule: str
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactDownloadAuthorised(Event):
+    """A ticket to take bytes out of a zone's store was issued (a sensitive read)."""
+
+    kind: ClassVar[str] = "artifact.download_authorised"
+    to_zone: str
+    rule: str
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactPlaced(Event):
+    """A zone's agent reported that it holds the bytes of a digest."""
+
+    kind: ClassVar[str] = "artifact.placed"
+    size: int
+    media_type: str
+    basis: str
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRegistered(Event):
+    """A dataset version was registered."""
+
+    kind: ClassVar[str] = "dataset.registered"
+    digest: str
+    source: str
+    rows: int
+    quarantined: int
+    tags: Sequence[str]
+    statement: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesRegistered(Event):
+    """A feature view version was materialised and registered."""
+
+    kind: ClassVar[str] = "features.registered"
+    digest: str
+    dataset: str
+    schema: str
+    rows: int
+    tags: Sequence[str]
+    statement: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCreated(Event):
+    """A registered model was created."""
+
+    kind: ClassVar[str] = "model.created"
+    tier: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRegistered(Event):
+    """A model version was registered; its files are not scanned yet."""
+
+    kind: ClassVar[str] = "version.registered"
+    digest: str
+    files: Sequence[Mapping[str, Any]]
+    parents: Sequence[str]
+    tags: Sequence[str]
+    statements: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionScanned(Event):
+    """The files of a version were scanned; it is ready or failed."""
+
+    kind: ClassVar[str] = "version.scanned"
+    status: str
+    findings: Sequence[Mapping[str, Any]] = ()
+    statement: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRevoked(Event):
+    """A version was revoked; runners stop it."""
+
+    kind: ClassVar[str] = "version.revoked"
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AliasMoved(Event):
+    """An alias now points to another version."""
+
+    kind: ClassVar[str] = "alias.moved"
+    number: int
+    before: int | None = None

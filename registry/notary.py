@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registry's own pen and its judgement of others': who may attest what, in which zone.
+
+Agents attest what happened in their zone, people approve, the registry itself seals engagements.  A person's approval
+is signed with a ten-minute certificate that the embedded authority issued on the word of the person's session: it is
+*server-attested*, and its predicate says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audit.transaction import Transaction
+from khatim.errors import SignatureInvalid
+from khatim.vocabulary import Digest
+from registry.signing import identity, statements
+from registry.signing.identity import IdentityPolicy
+from registry.signing.signer import Signer
+from registry.signing.verification import TrustRoot, VerifiedStatement, verify_bundle
+from registry.tables import Statement
+
+ATTESTERS = {**identity.DEFAULT_ATTESTERS, statements.DEPLOYMENT: ("agent/*/*",)}
+
+
+def attesters_in(zone: str) -> dict[str, tuple[str, ...]]:
+    """Return who may attest what when the work is *zone*'s: its own agents and nobody else's."""
+    here = f"agent/{zone}/*"
+    return {kind: tuple(here if one == "agent/*/*" else one for one in ones) for kind, ones in ATTESTERS.items()}
+
+
+@dataclass(frozen=True)
+class Notary:
+    """Signs the registry's statements and admits those of others.  Built once by the composition root."""
+
+    instance: str
+    issuer: str
+    root: TrustRoot
+    trusted_root: Mapping[str, Any]
+    signer_for: Callable[[str], Signer]
+
+    def policy(self, zone: str | None = None) -> IdentityPolicy:
+        """Return the identity policy of the instance, narrowed to *zone*'s agents when one is given."""
+        return IdentityPolicy.of_instance(self.instance, self.issuer, attesters_in(zone) if zone else ATTESTERS)
+
+    def check(self, bundle: str, kind: str, subjects: Sequence[Digest], *, zone: str | None = None) -> VerifiedStatement:
+        """Verify a bundle; raises `SignatureInvalid` when it does not hold or is not a statement of *kind*."""
+        verified = verify_bundle(bundle, self.root, self.policy(zone), list(subjects))
+        if verified.kind != kind:
+            raise SignatureInvalid(f"the statement is a {verified.kind}, not a {kind}")
+        return verified
+
+    def admit(self, tx: Transaction, about: str, bundle: str, verified: VerifiedStatement) -> Statement:
+        """Keep a verified bundle as a statement about *about*; the caller's event covers it."""
+        row = Statement(
+            id=tx.new_id(),
+            about=about,
+            predicate_type=verified.predicate_type,
+            subjects=sorted(str(digest) for digest in verified.digests),
+            identity=verified.identity,
+            issuer=verified.issuer,
+            signed_at=verified.signed_at,
+            digest=str(Digest.of(bundle.encode())),
+            bundle=bundle,
+            revoked_because=None,
+        )
+        tx.add(row)
+        return row
+
+    def attest(  # noqa: PLR0913 - who says what about which bytes
+        self,
+        tx: Transaction,
+        about: str,
+        who: str,
+        kind: str,
+        subjects: Sequence[tuple[str, Digest]],
+        predicate: Mapping[str, Any],
+    ) -> Statement:
+        """Sign a statement in the name of *who* (a SPIFFE name of this instance), verify what came out, keep it."""
+        bundle = self.signer_for(who).sign(statements.statement(subjects, kind, predicate))
+        return self.admit(tx, about, bundle, self.check(bundle, kind, [digest for _, digest in subjects]))
+
+    def person(self, ref: str) -> str:
+        """Return the name under which a person's statements are signed."""
+        return identity.person(self.instance, ref)
+
+    def agent(self, zone: str, name: str) -> str:
+        """Return the name under which an agent's statements are signed."""
+        return identity.agent(self.instance, zone, name)
+
+    def service(self) -> str:
+        """Return the name under which the registry itself signs."""
+        return identity.service(self.instance, "registry")

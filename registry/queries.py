@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One select each.  Everything that returns one row raises `NotFound` when it is absent or invisible."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import func, select, tuple_
+
+from audit.transaction import Reader
+from khatim.errors import Malformed, NotFound
+from khatim.vocabulary import Action
+from registry.naming import Path
+from registry.tables import (
+    Alias,
+    DatasetVersion,
+    Edge,
+    FeatureViewVersion,
+    Model,
+    ModelVersion,
+    Person,
+    Placement,
+    Statement,
+)
+
+Numbered = TypeVar("Numbered", DatasetVersion, FeatureViewVersion, ModelVersion)
+PAGE_LIMIT = 200
+
+
+def encode_cursor(*parts: Any) -> str:
+    """Return an opaque keyset cursor."""
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, length: int) -> list[Any]:
+    """Read a cursor of *length* parts; raises `Malformed`."""
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError as error:
+        raise Malformed("the cursor is not one of ours", advice="Start again without a cursor.") from error
+    if not isinstance(parts, list) or len(parts) != length:
+        raise Malformed("the cursor belongs to another list", advice="Start again without a cursor.")
+    return parts
+
+
+def numbered(reader: Reader, table: type[Numbered], path: str, *, for_update: bool = False) -> Numbered:
+    """Return the version that *path* names, if the actor may read it."""
+    namespace, name, number = Path.numbered(path)
+    query = select(table).where(table.namespace == namespace, table.name == name, table.number == number)
+    row = reader.scalar(query.with_for_update() if for_update else query)
+    if row is None:
+        raise NotFound(f"there is no {table.KIND} {path}")
+    reader.require(Action.READ, row.resource)
+    found: Numbered = row
+    return found
+
+
+def next_number(reader: Reader, table: type[Numbered], namespace: str, name: str) -> int:
+    """Return the next version number; the caller holds the lock of that name."""
+    newest = reader.scalar(select(func.max(table.number)).where(table.namespace == namespace, table.name == name))
+    return int(newest or 0) + 1
+
+
+def model(reader: Reader, namespace: str, name: str) -> Model:
+    """Return the registered model."""
+    row = reader.scalar(select(Model).where(Model.namespace == namespace, Model.name == name))
+    if row is None:
+        raise NotFound(f"there is no model {namespace}/{name}")
+    reader.require(Action.READ, row.resource)
+    found: Model = row
+    return found
+
+
+def models(reader: Reader, *, search: str = "", cursor: str = "", limit: int = 50) -> tuple[list[Model], str | None]:
+    """Return one page of the models that the actor may read, ordered by namespace and name, and the next cursor."""
+    limit = min(max(limit, 1), PAGE_LIMIT)
+    query = select(Model).order_by(Model.namespace, Model.name).limit(limit + 1)
+    if search:
+        query = query.where((Model.namespace + "/" + Model.name).contains(search.lower(), autoescape=True))
+    if cursor:
+        query = query.where(tuple_(Model.namespace, Model.name) > tuple_(*decode_cursor(cursor, 2)))
+    found = list(reader.scalars(query))
+    following = encode_cursor(found[limit - 1].namespace, found[limit - 1].name) if len(found) > limit else None
+    return [row for row in found[:limit] if reader.may(Action.READ, row.resource)], following
+
+
+def versions_of(reader: Reader, namespace: str, name: str) -> list[ModelVersion]:
+    """Return the versions of a model that the actor may read, newest first."""
+    query = select(ModelVersion).where(ModelVersion.namespace == namespace, ModelVersion.name == name)
+    rows = reader.scalars(query.order_by(ModelVersion.number.desc()))
+    return [row for row in rows if reader.may(Action.READ, row.resource)]
+
+
+def newest_versions(reader: Reader, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ModelVersion]:
+    """Return the newest version of each of the named models, in one query."""
+    if not names:
+        return {}
+    key = (ModelVersion.namespace, ModelVersion.name)
+    query = select(ModelVersion).distinct(*key).where(tuple_(*key).in_(names)).order_by(*key, ModelVersion.number.desc())
+    rows = reader.scalars(query)
+    return {(row.namespace, row.name): row for row in rows if reader.may(Action.READ, row.resource)}
+
+
+def numbered_page(
+    reader: Reader, table: type[Numbered], *, cursor: str = "", limit: int = 50
+) -> tuple[list[Numbered], str | None]:
+    """Return one page of dataset or feature view versions, ordered by name and number, and the next cursor."""
+    limit = min(max(limit, 1), PAGE_LIMIT)
+    key = (table.namespace, table.name, table.number)
+    query = select(table).order_by(*key).limit(limit + 1)
+    if cursor:
+        query = query.where(tuple_(*key) > tuple_(*decode_cursor(cursor, 3)))
+    found = list(reader.scalars(query))
+    last = found[limit - 1] if len(found) > limit else None
+    following = encode_cursor(last.namespace, last.name, last.number) if last else None
+    return [row for row in found[:limit] if reader.may(Action.READ, row.resource)], following
+
+
+def aliases_of(reader: Reader, namespace: str, name: str) -> list[Alias]:
+    """Return the aliases of a model."""
+    return list(reader.scalars(select(Alias).where(Alias.namespace == namespace, Alias.model == name)))
+
+
+def placement(reader: Reader, digest: str, zone: str) -> Placement:
+    """Return the copy of *digest* in *zone*."""
+    row = reader.scalar(select(Placement).where(Placement.digest == digest, Placement.zone == zone))
+    if row is None:
+        raise NotFound(f"{digest} is not in zone {zone}", advice="Upload it first: khatim artifact upload.")
+    found: Placement = row
+    return found
+
+
+def placements_of(reader: Reader, digests: Sequence[str]) -> list[Placement]:
+    """Return every copy of the given digests."""
+    return list(reader.scalars(select(Placement).where(Placement.digest.in_(digests)).order_by(Placement.placed_at)))
+
+
+def statements_of(reader: Reader, refs: Sequence[str]) -> list[Statement]:
+    """Return the statements about the given references, oldest first."""
+    return list(reader.scalars(select(Statement).where(Statement.about.in_(refs)).order_by(Statement.signed_at)))
+
+
+def people(reader: Reader, refs: Sequence[str]) -> dict[str, str]:
+    """Return display names by actor reference, for the eyes of those who may see people."""
+    rows = reader.scalars(select(Person).where(Person.ref_.in_(refs)))
+    return {row.ref_: row.display_name for row in rows}
+
+
+def edges_above(reader: Reader, ref: str) -> list[Edge]:
+    """Return every edge on the way from *ref* to its roots."""
+    above = select(Edge.child, Edge.parent, Edge.role).where(Edge.child == ref).cte("above", recursive=True)
+    above = above.union(select(Edge.child, Edge.parent, Edge.role).join(above, Edge.child == above.c.parent))
+    return [Edge(child=row.child, parent=row.parent, role=row.role) for row in reader.rows(select(above))]

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP routes of what is registered: read it, register versions, move aliases, ask for tickets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from audit.http import Read, SealedRoute, Tx, part
+from khatim.wire import answers, requests
+from policies.loading import PolicyBundle
+from registry import dossiers, queries, versions
+from registry.notary import Notary
+from registry.tables import DatasetVersion, FeatureViewVersion, ModelVersion
+
+Rules = Annotated[PolicyBundle, Depends(part(PolicyBundle))]
+Pen = Annotated[Notary, Depends(part(Notary))]
+Cursor = Annotated[str, Query(max_length=1000)]
+Limit = Annotated[int, Query(ge=1, le=queries.PAGE_LIMIT)]
+
+router = APIRouter(prefix="/v1", tags=["registry"], route_class=SealedRoute)
+
+
+@router.get("/datasets")
+def datasets(reader: Read, cursor: Cursor = "", limit: Limit = 50) -> answers.Page[answers.DatasetVersion]:
+    """List dataset versions by name."""
+    rows, following = queries.numbered_page(reader, DatasetVersion, cursor=cursor, limit=limit)
+    return answers.Page(items=[answers.DatasetVersion.model_validate(row) for row in rows], next=following)
+
+
+@router.get("/datasets/{namespace}/{name}/versions/{number}")
+def dataset(reader: Read, namespace: str, name: str, number: int) -> answers.DatasetVersion:
+    """Return one dataset version."""
+    row = queries.numbered(reader, DatasetVersion, f"{namespace}/{name}@{number}")
+    return answers.DatasetVersion.model_validate(row)
+
+
+@router.get("/features")
+def features(reader: Read, cursor: Cursor = "", limit: Limit = 50) -> answers.Page[answers.FeatureViewVersion]:
+    """List feature view versions by name."""
+    rows, following = queries.numbered_page(reader, FeatureViewVersion, cursor=cursor, limit=limit)
+    return answers.Page(items=[answers.FeatureViewVersion.model_validate(row) for row in rows], next=following)
+
+
+@router.get("/features/{namespace}/{name}/versions/{number}")
+def feature_view(reader: Read, namespace: str, name: str, number: int) -> answers.FeatureViewVersion:
+    """Return one feature view version."""
+    row = queries.numbered(reader, FeatureViewVersion, f"{namespace}/{name}@{number}")
+    return answers.FeatureViewVersion.model_validate(row)
+
+
+@router.get("/models")
+def models(
+    reader: Read, search: Annotated[str, Query(max_length=200)] = "", cursor: Cursor = "", limit: Limit = 50
+) -> answers.Page[answers.Model]:
+    """List registered models by name."""
+    rows, following = queries.models(reader, search=search, cursor=cursor, limit=limit)
+    return answers.Page(items=[answers.Model.model_validate(row) for row in rows], next=following)
+
+
+@router.post("/models/{namespace}/{name}", status_code=201)
+def create_model(tx: Tx, namespace: str, name: str, body: requests.CreateModel) -> answers.Model:
+    """Create a registered model."""
+    row = versions.create_model(tx, namespace, name, description=body.description, tier=body.tier)
+    return answers.Model.model_validate(row)
+
+
+@router.get("/models/{namespace}/{name}")
+def model(reader: Read, namespace: str, name: str) -> answers.Model:
+    """Return one registered model."""
+    return answers.Model.model_validate(queries.model(reader, namespace, name))
+
+
+@router.get("/models/{namespace}/{name}/versions")
+def model_versions(reader: Read, namespace: str, name: str) -> answers.Page[answers.Version]:
+    """List the versions of a model, newest first."""
+    rows = queries.versions_of(reader, namespace, name)
+    return answers.Page(items=[answers.Version.model_validate(row) for row in rows])
+
+
+@router.get("/models/{namespace}/{name}/versions/{number}")
+def version(reader: Read, namespace: str, name: str, number: int) -> answers.Version:
+    """Return one model version."""
+    return answers.Version.model_validate(queries.numbered(reader, ModelVersion, f"{namespace}/{name}@{number}"))
+
+
+@router.get("/models/{namespace}/{name}/versions/{number}/lineage")
+def lineage_of(reader: Read, namespace: str, name: str, number: int) -> answers.Page[answers.Node]:
+    """Return the lineage of a version: itself first, the raw files last, each with its signed statements."""
+    row = queries.numbered(reader, ModelVersion, f"{namespace}/{name}@{number}")
+    return answers.Page(items=dossiers.nodes_of(reader, row.ref))
+
+
+@router.get("/models/{namespace}/{name}/aliases")
+def aliases(reader: Read, namespace: str, name: str) -> answers.Page[answers.Alias]:
+    """List the aliases of a model."""
+    row = queries.model(reader, namespace, name)
+    found = queries.aliases_of(reader, row.namespace, row.name)
+    return answers.Page(items=[answers.Alias.model_validate(one) for one in found])
+
+
+@router.put("/models/{namespace}/{name}/aliases/{alias}")
+def set_alias(tx: Tx, namespace: str, name: str, alias: str, body: requests.SetAlias) -> answers.Alias:
+    """Point an alias at a version."""
+    row = queries.numbered(tx, ModelVersion, f"{namespace}/{name}@{body.number}", for_update=True)
+    return answers.Alias.model_validate(versions.set_alias(tx, row, alias))

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signing a statement: an ephemeral key, a ten-minute certificate, a timestamp, a log entry, one bundle.
+
+Two signers, one way of signing: `LocalSigner` works with an authority in this process, `RemoteSigner` asks one over
+HTTP (the protocols of Fulcio v2, RFC 3161 and Rekor v2).  The private key never leaves the process that signs.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Protocol
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+
+from khatim.errors import KhatimError, Malformed, SignatureInvalid, Unavailable, from_problem
+from registry.signing import bundle, statements, timestamp
+from registry.signing.authority import Authority
+from registry.signing.certificates import der
+from registry.signing.encoding import b64, strict_json
+from registry.signing.trust import LOG_ENTRIES_PATH, SIGNING_CERT_PATH, TIMESTAMP_PATH
+
+_NONCE_BITS = 64
+_CLIENT_ERROR = 400
+
+
+class Signer(Protocol):
+    """Whatever signs statements: the one way in which the rest of Khatim asks for a signature."""
+
+    def sign(self, statement: bytes) -> str:
+        """Return the Sigstore bundle (JSON) over *statement* (see `registry.signing.statements`)."""
+        ...
+
+
+class _Services(Protocol):
+    """What signing needs from an authority."""
+
+    def certificate(self, key: EllipticCurvePrivateKey) -> x509.Certificate: ...
+
+    def timestamp(self, signature: bytes) -> bytes: ...
+
+    def entry(self, digest: bytes, signature: bytes, certificate: bytes) -> Mapping[str, Any]: ...
+
+
+def _signed(services: _Services, statement: bytes) -> str:
+    statements.parse(statement)  # raises Malformed before anything is logged
+    key = generate_private_key(SECP256R1())
+    certificate = services.certificate(key)
+    signed = statements.pae(statement)
+    signature = key.sign(signed, ECDSA(hashes.SHA256()))
+    stamp = services.timestamp(signature)
+    entry = services.entry(sha256(signed).digest(), signature, der(certificate))
+    return bundle.dumps(bundle.build(statement, signature, der(certificate), entry, stamp))
+
+
+class LocalSigner:
+    """Signs for one identity with the authority in this process (local mode; the server's own statements)."""
+
+    def __init__(self, authority: Authority, identity: str, issuer: str, clock: Callable[[], datetime]) -> None:
+        """Sign as *identity* (URI or email), for whom *issuer* (URL) vouches."""
+        self._authority = authority
+        self._identity = identity
+        self._issuer = issuer
+        self._clock = clock
+
+    def sign(self, statement: bytes) -> str:
+        """Return the bundle over *statement*; raises `Malformed` if it is none."""
+        return _signed(self, statement)
+
+    def certificate(self, key: EllipticCurvePrivateKey) -> x509.Certificate:
+        """Return a certificate for *key*."""
+        return self._authority.issue_certificate(key.public_key(), self._identity, self._issuer, self._clock())[0]
+
+    def timestamp(self, signature: bytes) -> bytes:
+        """Return the timestamp response over *signature*."""
+        return self._authority.stamp(signature, self._clock())
+
+    def entry(self, digest: bytes, signature: bytes, certificate: bytes) -> Mapping[str, Any]:
+        """Return the log entry of *signature*."""
+        return self._authority.log.append(bundle.entry_body(digest, signature, certificate))
+
+
+class RemoteSigner:
+    """Signs as whoever the token says, with an authority at the other end of HTTP (zone agents)."""
+
+    def __init__(self, http: httpx.Client, token_source: Callable[[], str]) -> None:
+        """Take a client whose base URL is the authority's host, and what returns a valid bearer token each time."""
+        self._http = http
+        self._token_source = token_source
+
+    def sign(self, statement: bytes) -> str:
+        """Return the bundle over *statement*.
+
+        Raises `Malformed` if it is no statement, the authority's own refusal, `Unavailable` if it does not answer.
+        """
+        return _signed(self, statement)
+
+    def certificate(self, key: EllipticCurvePrivateKey) -> x509.Certificate:
+        """Return a certificate for *key*, asked for with a certificate request that the key signs."""
+        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        pem = request.public_bytes(serialization.Encoding.PEM)
+        answer = self._json(SIGNING_CERT_PATH, {"certificateSigningRequest": b64(pem)})
+        try:
+            chain = answer["signedCertificateEmbeddedSct"]["chain"]["certificates"]
+            certificate = x509.load_pem_x509_certificate(chain[0].encode())
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as wrong:
+            raise _not_understood("certificate") from wrong
+        if certificate.public_key() != key.public_key():
+            raise SignatureInvalid("the authority issued a certificate for another key than the one that asked")
+        return certificate
+
+    def timestamp(self, signature: bytes) -> bytes:
+        """Return the timestamp response over *signature*."""
+        query = timestamp.request(signature, nonce=secrets.randbits(_NONCE_BITS))
+        try:
+            return timestamp.granted(self._post(TIMESTAMP_PATH, query, "application/timestamp-query"))
+        except Malformed as wrong:
+            raise _not_understood("timestamp") from wrong
+
+    def entry(self, digest: bytes, signature: bytes, certificate: bytes) -> Mapping[str, Any]:
+        """Return the log entry of *signature*."""
+        verifier = {"keyDetails": bundle.KEY_DETAILS, "x509Certificate": {"rawBytes": b64(certificate)}}
+        record = {"digest": b64(digest), "signature": {"content": b64(signature), "verifier": verifier}}
+        return self._json(LOG_ENTRIES_PATH, {"hashedRekordRequestV002": record})
+
+    def _json(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer = self._post(path, bundle.dumps(body).encode(), "application/json")
+        try:
+            found = strict_json(answer, "the answer")
+        except Malformed as wrong:
+            raise _not_understood("answer") from wrong
+        if not isinstance(found, dict):
+            raise _not_understood("answer")
+        return found
+
+    def _post(self, path: str, content: bytes, content_type: str) -> bytes:
+        headers = {"Content-Type": content_type, "Authorization": f"Bearer {self._token_source()}"}
+        try:
+            response = self._http.post(path, content=content, headers=headers)
+        except httpx.HTTPError as wrong:
+            raise Unavailable(
+                f"the signing authority does not answer: {type(wrong).__name__}", advice="Try again in a moment."
+            ) from wrong
+        if response.status_code >= _CLIENT_ERROR:
+            raise _refused(response)
+        return response.content
+
+
+def _refused(response: httpx.Response) -> KhatimError:
+    try:
+        problem = strict_json(response.content, "the problem")
+    except Malformed:
+        problem = None
+    if isinstance(problem, dict) and "type" in problem:
+        return from_problem(problem, response.status_code)
+    return Unavailable(f"the signing authority answered with status {response.status_code}")
+
+
+def _not_understood(what: str) -> Unavailable:
+    return Unavailable(f"the signing authority did not return a {what} that can be read")

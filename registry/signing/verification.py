@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verifying a bundle, offline: all that sigstore-python checks, and what it leaves open.  The door of ``sigstore``.
+
+sigstore-python checks certificate chain, embedded SCT, timestamp, signature, log proof and checkpoint signature.
+Beyond that: one of everything, the log's origin and size bound (`registry.signing.binding`), the authorities in office
+at the time of the timestamp, the identity allowed to make this kind of statement, and the subjects expected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from cryptography import x509
+from sigstore.errors import CertValidationError
+from sigstore.models import Bundle as SigstoreBundle
+from sigstore.models import ClientTrustConfig
+from sigstore.verify import Verifier
+from sigstore.verify.policy import Identity as SigstoreIdentity
+
+from khatim.errors import Malformed, Misconfigured, SignatureInvalid
+from khatim.vocabulary import Digest
+from registry.signing import bundle as bundles
+from registry.signing import statements
+from registry.signing.binding import ASK_ROOT, ASK_SIGNER, Anchors, identity_of
+from registry.signing.encoding import strict_json
+from registry.signing.identity import Identity, IdentityPolicy
+from registry.signing.statements import Statement, Subject
+from registry.signing.trust import CLIENT_TRUST_CONFIG, SIGNING_CONFIG, TRUSTED_ROOT
+
+# Words in sigstore-python's exceptions, what they mean, and what to do.
+_MEANINGS = (
+    ("verified time", "no timestamp by a timestamp authority of this trust root vouches for the signature", ASK_ROOT),
+    ("SCT", "the certificate is not recorded in a certificate log of this trust root", ASK_ROOT),
+    ("DSSE: invalid signature", "the signature is not over this statement by the certificate's key", ASK_SIGNER),
+    ("expired at time of signing", "the certificate was not valid at the time of the timestamp", ASK_SIGNER),
+    ("other materials", "the log entry is about another statement, signature or certificate", ASK_SIGNER),
+    ("log entry", "the log does not vouch for this signature: proof or checkpoint do not hold", ASK_SIGNER),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedStatement:
+    """A statement that holds: what it says, who signed it, on whose word, when, and where it stands in the log."""
+
+    statement: Mapping[str, Any]
+    predicate_type: str
+    kind: str  # the SLSA build type of a provenance, else the predicate type
+    subjects: tuple[Subject, ...]
+    identity: str
+    issuer: str
+    signed_at: datetime
+    log_index: int
+
+    @property
+    def parsed(self) -> Statement:
+        """The statement in the form that `oms` reads."""
+        return Statement(b"", self.subjects, self.predicate_type, self.predicate)
+
+    @property
+    def predicate(self) -> Mapping[str, Any]:
+        """What is claimed about the subjects."""
+        predicate: Mapping[str, Any] = self.statement["predicate"]
+        return predicate
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """The digests of the subjects."""
+        return frozenset(subject.digest for subject in self.subjects)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRoot:
+    """A parsed ``trusted_root.json``: whom a verifier believes.  Parse once, verify often; safe for several threads."""
+
+    anchors: Anchors
+    _verifier: Verifier
+
+    @classmethod
+    def load(cls, trusted_root: str) -> TrustRoot:
+        """Read a trusted root (JSON text); the last few are kept parsed.  Raises `Misconfigured` if it is not one."""
+        return _load(trusted_root)
+
+    def check(self, bundle: str, who: Identity) -> datetime:
+        """Have sigstore-python verify *bundle*; return the time of its timestamp, or raise `SignatureInvalid`."""
+        try:
+            parsed = SigstoreBundle.from_json(bundle)
+            self._verifier.verify_dsse(parsed, SigstoreIdentity(identity=who.name, issuer=who.issuer))
+            stamps = parsed.verification_material.timestamp_verification_data
+            # The bundle has exactly one timestamp (`bundles.parse`) and at least one verified: it is this one.
+            moment = stamps.rfc3161_timestamps[0].tst_info.gen_time if stamps else None
+        except Exception as wrong:  # fed with hostile bytes: whatever it raises, the bundle is not verified
+            raise _translated(wrong) from wrong
+        if moment is None:
+            raise SignatureInvalid("the bundle has no timestamp", advice=ASK_SIGNER)
+        return moment.astimezone(UTC)
+
+
+@lru_cache(maxsize=8)
+def _load(trusted_root: str) -> TrustRoot:
+    try:
+        body = strict_json(trusted_root, "the trusted root")
+        # The public way to a TrustedRoot from text leads through a client configuration.
+        whole = {"mediaType": CLIENT_TRUST_CONFIG, "trustedRoot": body, "signingConfig": {"mediaType": SIGNING_CONFIG}}
+        verifier = Verifier(trusted_root=ClientTrustConfig.from_json(json.dumps(whole)).trusted_root)
+        anchors = Anchors.of(body)
+        known = body["mediaType"] == TRUSTED_ROOT
+    except Exception as wrong:  # ours or the vendor's: this is not a trusted root
+        raise Misconfigured(f"the trusted root cannot be read: {str(wrong)[:200]}", advice=ASK_ROOT) from wrong
+    if not known:
+        raise Misconfigured(f"the trusted root is not of media type {TRUSTED_ROOT}", advice=ASK_ROOT)
+    return TrustRoot(anchors, verifier)
+
+
+def verify_bundle(
+    bundle: str, root: TrustRoot, policy: IdentityPolicy, expected_subjects: Collection[Digest] | None = None
+) -> VerifiedStatement:
+    """Verify a Sigstore bundle (JSON text) without any network; return what it says and who said so.
+
+    *expected_subjects* must all be subjects of the statement (none are asked for by default).  Raises
+    `SignatureInvalid` with a sentence that says what does not hold and, as advice, what to do.
+    """
+    try:
+        parts = bundles.parse(bundle)
+        statement = statements.parse(parts.payload)
+    except Malformed as wrong:
+        raise SignatureInvalid(f"the bundle cannot be read: {wrong.detail}", advice=ASK_SIGNER) from wrong
+    if parts.payload_type != statements.PAYLOAD_TYPE:
+        raise SignatureInvalid(f"what is signed is not an in-toto statement but {parts.payload_type[:80]!r}")
+    certificate = _certificate(parts.certificate)
+    who = identity_of(certificate)
+    signed_at = root.check(bundle, who)
+    root.anchors.check_log(parts, signed_at)
+    root.anchors.check_time(certificate, signed_at)
+    _check_claim(statement, who, policy, expected_subjects)
+    return VerifiedStatement(
+        statement=json.loads(statement.payload),
+        predicate_type=statement.predicate_type,
+        kind=statement.kind,
+        subjects=statement.subjects,
+        identity=who.name,
+        issuer=who.issuer,
+        signed_at=signed_at,
+        log_index=parts.entry.index,
+    )
+
+
+def _certificate(raw: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(raw)
+    except ValueError as wrong:
+        raise SignatureInvalid("the certificate in the bundle cannot be read", advice=ASK_SIGNER) from wrong
+
+
+def _check_claim(
+    statement: Statement, who: Identity, policy: IdentityPolicy, expected: Collection[Digest] | None
+) -> None:
+    if not policy.permits(statement.kind, who):
+        raise SignatureInvalid(
+            f"{who.name} (vouched for by {who.issuer}) may not make statements of the kind {statement.kind}",
+            advice="Let somebody sign who may, or change the policy of attesters.",
+            identity=who.name,
+            issuer=who.issuer,
+            kind=statement.kind,
+        )
+    missing = sorted(str(digest) for digest in set(expected or ()) - statement.digests)
+    if missing:
+        raise SignatureInvalid(
+            f"the statement is not about {', '.join(missing)}",
+            advice="Fetch the statement that belongs to these bytes, or check that the bytes are the right ones.",
+            missing=missing,
+        )
+
+
+def _translated(wrong: Exception) -> SignatureInvalid:
+    said = str(wrong)
+    if isinstance(wrong, CertValidationError):
+        sentence = "no authority of this trust root issued the certificate, or it was not valid at its timestamp"
+        return SignatureInvalid(sentence, advice=ASK_ROOT, cause=said)
+    for words, meaning, advice in _MEANINGS:
+        if words in said:
+            return SignatureInvalid(meaning, advice=advice, cause=said)
+    return SignatureInvalid(f"the bundle does not verify: {said[:200]}", advice=ASK_SIGNER, cause=said)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents: enrolled with a one-time token, holding a short-lived identity bound to one zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import ColumnElement, Text, cast, literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from audit.transaction import Reader, Transaction
+from governance import queries as governed
+from khatim import tokens
+from khatim.errors import Conflict, Forbidden, NotFound
+from khatim.vocabulary import Action, Actor, ActorKind, Resource, Role
+from khatim.wire import answers
+from khatim.wire import work as wire
+from runners.events import AgentRetired
+from runners.tables import Agent, Presence
+
+IDENTITY_TTL = timedelta(minutes=15)
+AUDIENCE = "khatim"
+
+
+@dataclass(frozen=True)
+class TokenIssuer:
+    """Signs the tokens of this installation.  Built once by the composition root."""
+
+    key: Ed25519PrivateKey
+    instance: str
+
+    @property
+    def issuer(self) -> str:
+        """Return the issuer that stands in every token."""
+        return f"https://{self.instance}"
+
+
+def identity_token(agent: Agent, *, at: datetime, issuer: TokenIssuer) -> tuple[str, datetime]:
+    """Issue the agent's identity for the next minutes."""
+    token = tokens.issue(
+        issuer.key,
+        kind="agent",
+        subject=f"agent:{agent.id}",
+        audience=AUDIENCE,
+        issuer=issuer.issuer,
+        at=at,
+        ttl=IDENTITY_TTL,
+        zone=agent.zone,
+    )
+    return token, at + IDENTITY_TTL
+
+
+def actor_for(agent_ref: str, zone: str) -> Actor:
+    """Return the actor that an agent's token stands for."""
+    return Actor(agent_ref, ActorKind.AGENT, frozenset({Role.AGENT}), zone)
+
+
+def of_actor(reader: Reader) -> Agent:
+    """Return the agent that acts; raises `Forbidden` when it was retired, so that an old token is worth nothing."""
+    agent: Agent | None = reader.scalar(select(Agent).where(Agent.id == reader.actor.ref.removeprefix("agent:")))
+    if agent is None or agent.state != "active" or agent.zone != reader.actor.zone:
+        raise Forbidden("this agent may not work any more", advice="Enrol it again with a new token.")
+    return agent
+
+
+def listed(reader: Reader) -> list[answers.Agent]:
+    """Return the agents that the actor may see, newest first, with when each was last heard of."""
+    query = select(Agent, Presence.seen_at).join(Presence, Presence.agent == _ref_of_agent(), isouter=True)
+    rows = reader.rows(query.order_by(Agent.id.desc()))
+    return [
+        answers.Agent.model_validate(agent).model_copy(update={"seen_at": seen_at})
+        for agent, seen_at in rows
+        if reader.may(Action.READ, agent.resource)
+    ]
+
+
+def _ref_of_agent() -> ColumnElement[str]:
+    return literal("agent:") + cast(Agent.id, Text)
+
+
+def retire(tx: Transaction, name: str, *, because: str) -> Agent:
+    """Retire an agent: its identity is refused from now on, its leases run out."""
+    agent: Agent | None = tx.scalar(select(Agent).where(Agent.id == name).with_for_update())
+    if agent is None:
+        raise NotFound(f"there is no agent {name}")
+    tx.require(Action.AGENT_RETIRE, agent.resource)
+    if agent.state != "active":
+        raise Conflict("the agent is retired already")
+    agent.state = "retired"
+    tx.record(AgentRetired(about=agent.ref, zone=agent.zone, because=because))
+    return agent
+
+
+def note_presence(tx: Transaction) -> None:
+    """Note that the acting agent was heard of."""
+    row = insert(Presence).values(agent=tx.actor.ref, seen_at=tx.now)
+    tx.execute(row.on_conflict_do_update(index_elements=["agent"], set_={"seen_at": row.excluded.seen_at}))
+
+
+def door_of(reader: Reader, zone: str) -> str:
+    """Return the address of the zone's door: of the newest active agent.  Raises `NotFound` when there is none."""
+    query = select(Agent.door).where(Agent.zone == zone, Agent.state == "active").order_by(Agent.id.desc()).limit(1)
+    door: str | None = reader.scalar(query)
+    if door is None:
+        raise NotFound(f"no agent is enrolled in zone {zone}", advice="Enrol one: khatim agent invite, khatim agent run.")
+    return door
+
+
+def orders(reader: Reader) -> wire.Orders:
+    """Return what every endpoint of the acting agent's zone must do now."""
+    agent = of_actor(reader)
+    reader.require(Action.JOB_CLAIM, Resource("zone", agent.zone, zone=agent.zone))
+    endpoints = [
+        wire.EndpointOrder(
+            deployment=str(row.id),
+            version=row.version_ref,
+            state=row.state,
+            because=row.because,
+            finding=str(row.finding_id or ""),
+        )
+        for row in governed.deployments_in(reader, agent.zone)
+    ]
+    return wire.Orders(at=reader.now, endpoints=endpoints)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Enrolment: a one-time token makes an agent; the agent gets a short-lived identity bound to its zone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from audit.events import moment
+from audit.transaction import Reader, Transaction
+from khatim import tokens
+from khatim.errors import LinkUsed, NotFound, Unauthenticated
+from khatim.vocabulary import Action, Resource
+from khatim.wire import answers, requests
+from khatim.wire import work as wire
+from policies.loading import PolicyBundle
+from registry.notary import Notary
+from runners import agents
+from runners.agents import AUDIENCE, TokenIssuer
+from runners.events import AgentEnrolled, AgentInvited
+from runners.tables import Agent
+
+PREFIX = "enrolment:"
+
+
+def invite(tx: Transaction, body: requests.Invite, *, issuer: TokenIssuer, rules: PolicyBundle) -> answers.Invitation:
+    """Make a one-time enrolment token for a zone; it is shown once and only its id is recorded."""
+    tx.require(Action.AGENT_INVITE, Resource("zone", body.zone, zone=body.zone))
+    if body.zone not in rules.zones:
+        raise NotFound(f"there is no zone {body.zone}", advice="Name a zone of policies/zones.yaml.")
+    token_id, expires = str(tx.new_id()), tx.now + timedelta(seconds=body.ttl_s)
+    token = tokens.issue(
+        issuer.key,
+        kind="enrolment",
+        subject=PREFIX + token_id,
+        audience=AUDIENCE,
+        issuer=issuer.issuer,
+        at=tx.now,
+        ttl=timedelta(seconds=body.ttl_s),
+        zone=body.zone,
+        jti=token_id,
+    )
+    tx.record(AgentInvited(about=f"zone:{body.zone}", zone=body.zone, token=token_id, expires_at=moment(expires)))
+    return answers.Invitation(token=token, zone=body.zone, expires_at=expires)
+
+
+def redeem(tx: Transaction, body: wire.Enrol, *, issuer: TokenIssuer, notary: Notary) -> wire.Identity:
+    """Enrol an agent.  The actor is the bearer of the one-time token; a second use raises `LinkUsed`."""
+    zone = tx.actor.zone
+    if zone is None or not tx.actor.ref.startswith(PREFIX):
+        raise Unauthenticated("only the bearer of an enrolment token may enrol")
+    tx.require(Action.JOB_CLAIM, Resource("zone", zone, zone=zone))
+    enrolment = tx.actor.ref.removeprefix(PREFIX)
+    tx.lock(tx.actor.ref)
+    if tx.scalar(select(Agent.id).where(Agent.enrolment == enrolment)) is not None:
+        raise LinkUsed("this enrolment token was used before")
+    row = Agent(
+        id=tx.new_id(),
+        zone=zone,
+        name=body.name,
+        door=body.door,
+        state="active",
+        enrolled_at=tx.now,
+        enrolment=enrolment,
+    )
+    tx.add(row)
+    tx.record(AgentEnrolled(about=row.ref, zone=zone, token=enrolment))
+    return _identity(row, tx, issuer=issuer, notary=notary)
+
+
+def renew(reader: Reader, *, issuer: TokenIssuer, notary: Notary) -> wire.Identity:
+    """Renew the acting agent's identity; a retired agent gets none."""
+    return _identity(agents.of_actor(reader), reader, issuer=issuer, notary=notary)
+
+
+def _identity(agent: Agent, reader: Reader, *, issuer: TokenIssuer, notary: Notary) -> wire.Identity:
+    token, expires = agents.identity_token(agent, at=reader.now, issuer=issuer)
+    return wire.Identity(
+        agent=agent.ref,
+        zone=agent.zone,
+        token=token,
+        expires_at=expires,
+        issuer=notary.issuer,
+        instance=notary.instance,
+        token_key=tokens.public_pem(issuer.key),
+        trusted_root=dict(notary.trusted_root),
+    )

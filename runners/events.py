@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The events of agents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from audit.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentInvited(Event):
+    """A one-time enrolment token for a zone was issued."""
+
+    kind: ClassVar[str] = "agent.invited"
+    token: str
+    expires_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentEnrolled(Event):
+    """An agent redeemed the token and holds an identity bound to its zone."""
+
+    kind: ClassVar[str] = "agent.enrolled"
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentRetired(Event):
+    """An agent may not work any more."""
+
+    kind: ClassVar[str] = "agent.retired"
+    because: str
