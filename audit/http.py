@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from audit.answers import Question
 from audit.transaction import Ledger, Reader, Transaction
+from khatim.errors import Unauthenticated
 from khatim.vocabulary import Actor
 
 Part = TypeVar("Part")
@@ -35,8 +36,10 @@ def part(kind: type[Part]) -> Callable[[Request], Part]:
 
 
 def actor_of(request: Request) -> Actor:
-    """Return who asks.  The composition root says how that is known."""
+    """Return who asks; raises `Unauthenticated` for nobody.  The composition root says how that is known."""
     actor: Actor = request.app.state.authenticate(request)
+    if not actor.is_somebody:
+        raise Unauthenticated("sign in first")
     return actor
 
 

@@ -27,10 +27,14 @@ def page(  # noqa: PLR0913 - the filters of one page
     kind: str = "",
     resource: str = "",
     actor: str = "",
+    refusals: bool = False,
     before: int | None = None,
     limit: int = 50,
 ) -> list[answers.Entry]:
-    """Return entries, newest first, below index *before*; a kind ending in ``*`` matches its beginning."""
+    """Return entries, newest first, below index *before*; a kind ending in ``*`` matches its beginning.
+
+    With *refusals*, only those entries in which a rule said no (``….refused``).
+    """
     reader.require(Action.LEDGER_READ, LEDGER)
     query = select(entries).order_by(entries.c.index.desc()).limit(min(max(limit, 1), PAGE_LIMIT))
     if kind:
@@ -40,6 +44,8 @@ def page(  # noqa: PLR0913 - the filters of one page
         query = query.where(entries.c.resource == resource)
     if actor:
         query = query.where(entries.c.actor == actor)
+    if refusals:
+        query = query.where(entries.c.kind.endswith(".refused", autoescape=True))
     if before is not None:
         query = query.where(entries.c.index < before)
     return [_answer(row) for row in reader.rows(query)]

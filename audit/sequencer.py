@@ -131,12 +131,12 @@ class Sequencer:
         if not _value(conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))):
             return None
         head = self._restore(conn)
-        self.lag = Lag(head.frontier.size, is_leading=True)
         if head.frontier.size == 0:
             now = _value(conn.execute("SELECT clock_timestamp()"))
             body = entries.genesis_body(self.origin, self._signer.vkey, now)
             with conn.transaction():
                 self._append(conn, head, [(body, None)])
+        self.lag = Lag(head.frontier.size, is_leading=True)
         _log.info("leading the ledger %s from size %d", self.origin, head.frontier.size)
         return head
 

@@ -44,8 +44,6 @@ class EmbeddedDatabase:
         """Create the cluster if it is new, start it if it does not run, and wait until it answers."""
         if not (self.pgdata / "PG_VERSION").exists():
             self._create()
-        if not self.is_running():
-            self._run("pg_ctl", "-D", str(self.pgdata), "-l", str(self.folder / "postgres.log"), "-w", "-t", "60", "start")
         self._await_answer()
         self._make_roles()
 
@@ -112,6 +110,10 @@ class EmbeddedDatabase:
         # After a crash the server answers "the database system is starting up" while it replays its log.
         deadline = time.monotonic() + 60
         while True:
+            # Asked each time: a server that was just killed counts as running until its parent has buried it.
+            if not self.is_running():
+                log = str(self.folder / "postgres.log")
+                self._run("pg_ctl", "-D", str(self.pgdata), "-l", log, "-w", "-t", "60", "start")
             try:
                 psycopg.connect(self.url("postgres", "postgres")).close()
             except psycopg.OperationalError as error:

@@ -139,6 +139,7 @@ def train(  # noqa: PLR0913 - the terms of one run
         "features": view.path,
         "features_digest": view.digest,
         "dataset": dataset,
+        "dataset_digest": registered.numbered(tx, DatasetVersion, dataset).digest,
         "view": view.spec,
         "purpose": purpose,
         "code_digest": code_digest,

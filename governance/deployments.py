@@ -63,6 +63,7 @@ def request(tx: Transaction, path: str, *, zone: str, notary: Notary, rules: Pol
         "files": version.files,
         "providers": ["CPUExecutionProvider"],
         "features": version.training.get("features", []),
+        "seats": promotion.seats_required(tx, version, rules=rules),
         "policy": str(rules.digest),
     }
     work.request(

@@ -22,7 +22,7 @@ from registry.tables import ModelVersion, Statement
 
 
 def request(
-    tx: Transaction, path: str, *, thresholds: Mapping[str, float], subgroups: Mapping[str, str]
+    tx: Transaction, path: str, *, thresholds: Mapping[str, Any], subgroups: Mapping[str, Any]
 ) -> Job:
     """Ask the version's zone to evaluate it on the held-out data of its training."""
     version = queries.numbered(tx, ModelVersion, path)

@@ -30,7 +30,6 @@ ATTESTED_BY = {
 
 def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary, rules: PolicyBundle) -> values.Facts:
     """Return the facts of *version* for *zone* at the reader's moment."""
-    model = registered.model(reader, version.namespace, version.name)
     nodes = lineage.of(reader, version.ref)
     approvals = queries.approvals_of(reader, version.ref)
     findings = queries.findings_about(
@@ -44,7 +43,7 @@ def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary
         digest=Digest.parse(version.digest),
         stage=Stage(version.stage),
         status=VersionStatus(version.status),
-        tier=model.tier,
+        tier=registered.tier_of(reader, version),
         zone=zone,
         policy=rules.digest,
         requester=version.registered_by,

@@ -66,10 +66,10 @@ def submit(tx: Transaction, job: Job, outcome: wire.Monitored, *, rules: PolicyB
 
 def _follow(tx: Transaction, row: Deployment, run: MonitorRun, rules: PolicyBundle) -> None:
     version = registered.numbered(tx, ModelVersion, row.version_ref.partition(":")[2], for_update=True)
-    model = registered.model(tx, version.namespace, version.name)
+    tier = registered.tier_of(tx, version)
     others = deployments.serving_others(tx, row)
     effect = rules.runtime.effect(
-        RuntimeEvent.DRIFT, model.tier, since=tx.now, at=tx.now, has_fallback=bool(others)
+        RuntimeEvent.DRIFT, tier, since=tx.now, at=tx.now, has_fallback=bool(others)
     )
     drifted = sorted({f for result in run.results for f in result.get("drifted", [])})
     finding = findings.open_(

@@ -61,6 +61,18 @@ def require_open(  # noqa: PLR0913 - a gate is asked for a version, a transition
     raise cls(decision.reason, advice=" ".join(decision.advice), **decision.as_members())
 
 
+def seats_required(reader: Reader, version: ModelVersion, *, rules: PolicyBundle) -> list[list[str]]:
+    """Return what production requires of this version, one seat an approval: the roles of which one must be held.
+
+    Its runner counts them again.
+    """
+    tier, tags = queries.tier_of(reader, version), frozenset(version.tags)
+    asked = rules.gates.between(Transition.PRODUCTION, tier, tags).values()
+    return [
+        sorted(role.value for role in one.roles) for one in asked if one.kind is Kind.APPROVALS for _ in range(one.count)
+    ]
+
+
 def gate_of(  # noqa: PLR0913 - as above
     reader: Reader,
     version: ModelVersion,

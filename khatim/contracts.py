@@ -7,20 +7,18 @@ contract names columns, never values of people: what a contract says may stand i
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, NoReturn, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from khatim.errors import ContractUnreadable
+from khatim.documents import read, repeated
 
 MAX_COLUMNS = 4096
-MAX_PROBLEMS = 20
 INT64 = range(-(2**63), 2**63)
 _TAG = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*\Z")
 
@@ -76,11 +74,6 @@ def _tag(text: str) -> str:
     if not _TAG.match(text):
         raise ValueError("a tag is lower-case words joined by dots, as in health.ae")
     return text
-
-
-def _repeated(items: Iterable[str]) -> list[str]:
-    seen: set[str] = set()
-    return sorted({item for item in items if item in seen or seen.add(item)})  # type: ignore[func-returns-value]
 
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_column_name)]
@@ -174,9 +167,9 @@ class DataContract(_Body):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if twice := _repeated(self.names):
+        if twice := repeated(self.names):
             raise ValueError(f"columns named twice: {', '.join(twice)}")
-        if twice := _repeated(self.key):
+        if twice := repeated(self.key):
             raise ValueError(f"key columns named twice: {', '.join(twice)}")
         columns = {column.name: column for column in self.columns}
         for name in self.key:
@@ -245,7 +238,7 @@ class FeatureViewSpec(_Body):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         names = [self.entity, *(feature.name for feature in self.features), *([self.label] if self.label else [])]
-        if twice := _repeated(names):
+        if twice := repeated(names):
             raise ValueError(f"columns of the view named twice: {', '.join(twice)}")
         for feature in self.features:
             if self.label in feature.formula.of:
@@ -257,51 +250,9 @@ class FeatureViewSpec(_Body):
 
 def contract_of(source: str | bytes | Mapping[str, Any]) -> DataContract:
     """Read a data contract from JSON or a mapping; raises `ContractUnreadable` naming every problem."""
-    try:
-        return DataContract.model_validate(_mapping_of(source))
-    except ValidationError as error:
-        _refuse("data contract", error)
+    return read(DataContract, "data contract", source)
 
 
 def feature_view_of(source: str | bytes | Mapping[str, Any]) -> FeatureViewSpec:
     """Read a feature view from JSON or a mapping; raises `ContractUnreadable` naming every problem."""
-    try:
-        return FeatureViewSpec.model_validate(_mapping_of(source))
-    except ValidationError as error:
-        _refuse("feature view", error)
-
-
-def _mapping_of(source: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    if isinstance(source, Mapping):
-        return source
-    try:
-        found = json.loads(source, object_pairs_hook=_once, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ContractUnreadable(f"this is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ContractUnreadable("a contract is a JSON object")
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if twice := _repeated(name for name, _ in pairs):
-        raise ValueError(f"named twice: {', '.join(twice)}")
-    return dict(pairs)
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _refuse(what: str, error: ValidationError) -> NoReturn:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    problems = [
-        {"at": ".".join(str(part) for part in one["loc"]), "problem": one["msg"].removeprefix("Value error, ")}
-        for one in found
-        # pydantic counts a tuple whose items were refused as too short: the items' own problems say it better.
-        if not any(one is not other and other["loc"][: len(one["loc"])] == one["loc"] for other in found)
-    ][:MAX_PROBLEMS]
-    first = problems[0]
-    place = f" at {first['at']}" if first["at"] else ""
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    raise ContractUnreadable(f"the {what} is wrong{place}: {first['problem']}{more}", problems=problems) from error
+    return read(FeatureViewSpec, "feature view", source)

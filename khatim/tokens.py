@@ -73,8 +73,10 @@ def kind_of(token: str) -> str:
     return str(claims.get("kind", ""))
 
 
-def read(token: str, key: Ed25519PublicKey, *, audience: str, at: datetime, kind: str) -> Mapping[str, Any]:
-    """Verify *token* and return its claims.
+def read(  # noqa: PLR0913 - what a token is judged by
+    token: str, key: Ed25519PublicKey, *, audience: str, at: datetime, kind: str, grace: timedelta = LEEWAY
+) -> Mapping[str, Any]:
+    """Verify *token* and return its claims; *grace* is how long after its end it still counts.
 
     Raises `TokenExpired` when its time is over and `Unauthenticated` when signature, audience, kind or shape is wrong.
     The time is *at*, not the machine's clock, so that one request is judged at one moment.
@@ -94,7 +96,7 @@ def read(token: str, key: Ed25519PublicKey, *, audience: str, at: datetime, kind
         raise Unauthenticated("the token is not valid") from error
     if claims.get("kind") != kind:
         raise Unauthenticated(f"this is not a token of kind {kind!r}")
-    if datetime.fromtimestamp(claims["exp"], UTC) + LEEWAY < at:
+    if datetime.fromtimestamp(claims["exp"], UTC) + grace < at:
         raise TokenExpired("the token has expired")
     if datetime.fromtimestamp(claims["iat"], UTC) - LEEWAY > at:
         raise Unauthenticated("the token is not valid yet; compare the clocks of both machines")

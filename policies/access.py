@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -169,8 +170,9 @@ def _enforcer(model: str, grants: Sequence[Grant], *, effect: str | None = None)
         enforcer = casbin.Enforcer(parsed)
         if grants:
             enforcer.add_policies([list(grant.row) for grant in grants])
-            # A question nobody would ask: a broken matcher must fail now, not at the first request.
-            enforcer.enforce(frozenset(), ActorKind.NOBODY.value, "", "", "", "")
+            # Questions nobody would ask: a broken matcher must fail now, not at the first request.
+            for kind, home in product((ActorKind.AGENT, ActorKind.PERSON), ("", ANYWHERE)):
+                enforcer.enforce(_SUBJECTS, kind.value, home, "", "", "")
     except Exception as error:  # Casbin raises RuntimeError, KeyError and simpleeval's own errors
         raise Misconfigured(f"{MODEL}: Casbin cannot use this model: {error}") from error
     return enforcer

@@ -96,9 +96,9 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A metric with its confidence interval; None where none was computed."""
+    """A metric with its confidence interval; None where it could not be computed."""
 
-    value: float
+    value: float | None
     lower: float | None = None
     upper: float | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,7 +99,7 @@ class Formats:
         Unknown endings, bytes that contradict the ending, and roles that the format may not have are refused.
         """
         head = head[:HEAD_BYTES]
-        named = dict(self._by_ending(path))
+        named = self._by_ending(path)
         if not named:
             return _unknown(path)
         fitting = {name: one for name, one in named.items() if one.fits(head)}
@@ -117,20 +117,21 @@ class Formats:
         Where an ending means several formats, the first that may have *role*; without a role one that no runner loads,
         so that a configuration is never taken for a model.
         """
-        named = dict(self._by_ending(path))
+        named = self._by_ending(path)
         if not named:
             return _unknown(path)
         if role is None:
             named = {name: one for name, one in named.items() if not one.runner} or named
         return _in_role(path, named, role)
 
-    def _by_ending(self, path: str) -> Iterator[tuple[str, Format]]:
-        """Yield the formats with the longest ending of *path*, then those with shorter ones, in the file's order."""
-        name = path.rpartition("/")[2].lower()
-        parts = name.split(".")
+    def _by_ending(self, path: str) -> dict[str, Format]:
+        """Return the formats of the longest ending of *path* that is known, in the file's order."""
+        parts = path.rpartition("/")[2].lower().split(".")
         for start in range(1, len(parts)):
             ending = "." + ".".join(parts[start:])
-            yield from ((key, one) for key, one in self.formats.items() if ending in one.endings)
+            if found := {name: one for name, one in self.formats.items() if ending in one.endings}:
+                return found
+        return {}
 
     def _mismatch(self, path: str, head: bytes, named: Mapping[str, Format]) -> FormatVerdict:
         titles = " or ".join(one.title for one in named.values())

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -190,13 +190,14 @@ class PolicyBundle:
     """All rules of an installation, read once and never changed.  `canonical` are the bytes that `digest` is over."""
 
     digest: Digest
-    canonical: bytes
-    access: Access
-    zones: Zones
-    residency: ResidencyRules
-    gates: Gates
-    formats: Formats
-    runtime: RuntimePolicy
+    # The digest names the bundle; nobody wants all its rules in a log line.
+    canonical: bytes = field(repr=False)
+    access: Access = field(repr=False)
+    zones: Zones = field(repr=False)
+    residency: ResidencyRules = field(repr=False)
+    gates: Gates = field(repr=False)
+    formats: Formats = field(repr=False)
+    runtime: RuntimePolicy = field(repr=False)
 
     @classmethod
     def load(cls, folder: Path | None = None, overlay: Path | None = None) -> PolicyBundle:

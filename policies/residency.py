@@ -112,7 +112,9 @@ def weigh(
     origin, target = rules.zones.get(movement.from_zone), rules.zones.get(movement.to_zone)
     if origin is None or target is None:
         name = movement.from_zone if origin is None else movement.to_zone
-        return (_closed(rules, "zones/unknown", f"There is no zone {name!r}.", "Name a zone of policies/zones.yaml."),)
+        return (
+            _closed(rules, "zones/unknown", f"There is no zone {name[:80]!r}.", "Name a zone of policies/zones.yaml."),
+        )
     if unknown := sorted(movement.tags - rules.transfers.tags.keys()):
         reason = f"Nobody has said what the data tag {', '.join(unknown)} means."
         return (_closed(rules, "tags/unknown", reason, "Use a tag of policies/transfers.yaml."),)

@@ -74,6 +74,11 @@ def model(reader: Reader, namespace: str, name: str) -> Model:
     return found
 
 
+def tier_of(reader: Reader, version: ModelVersion) -> int:
+    """Return the risk tier of a version that the actor may read."""
+    return int(reader.scalar(select(Model.tier).where(Model.id == version.model_id)))
+
+
 def models(reader: Reader, *, search: str = "", cursor: str = "", limit: int = 50) -> tuple[list[Model], str | None]:
     """Return one page of the models that the actor may read, ordered by namespace and name, and the next cursor."""
     limit = min(max(limit, 1), PAGE_LIMIT)

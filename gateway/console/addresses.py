@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 ROOT = "/console"
 LEDGER = f"{ROOT}/ledger"
 MODELS = f"{ROOT}/models"
-SIGN_IN = f"{ROOT}/sign-in"
-SIGN_OUT = f"{ROOT}/sign-out"
+SIGN_IN = "/sign-in"  # what the terminal prints: short
+SIGN_OUT = "/sign-out"
 STATIC = f"{ROOT}/static"
 
 

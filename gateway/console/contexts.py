@@ -53,6 +53,7 @@ class Chrome:
     is_local_mode: bool  #: whether people are local (loopback, no identity provider)
     who: Who | None = None  #: who is signed in
     roles: tuple[Role, ...] = ()  #: the roles this person holds now
+    sees_ledger: bool = False  #: whether these roles may read the ledger
     csrf: str = ""  #: token that every form sends back in the field ``csrf``
     notice: Notice | None = None  #: result of the last form
 
@@ -81,6 +82,7 @@ class ErrorPage:
     request_id: str = ""  #: finds the request in the logs
     members: tuple[tuple[str, str], ...] = ()  #: the problem's extension members: rule, legal basis, unmet ...
     is_recorded: bool = False  #: whether a refusal was written to the ledger
+    back: str = ""  #: address of the page from which the refused form was sent
 
 
 @dataclass(frozen=True, slots=True)

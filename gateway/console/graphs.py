@@ -34,9 +34,9 @@ def svg(  # noqa: PLR0913  # a picture's options, all named
 
     parts = [
         (
-            f'<svg class="graph" xmlns="http://www.w3.org/2000/svg" role="group" aria-labelledby="{prefix}-t {prefix}-d" '
-            f'viewBox="0 0 {plan.width:.0f} {plan.height:.0f}" width="{plan.width:.0f}" height="{plan.height:.0f}" '
-            f'font-size="13">'
+            f'<svg class="graph" xmlns="http://www.w3.org/2000/svg" role="group"'
+            f' aria-labelledby="{prefix}-t {prefix}-d" viewBox="0 0 {plan.width:.0f} {plan.height:.0f}"'
+            f' width="{plan.width:.0f}" height="{plan.height:.0f}" font-size="13">'
         ),
         f'<title id="{prefix}-t">{_text(title)}</title><desc id="{prefix}-d">{_text(description)}</desc>',
         (

@@ -11,7 +11,7 @@ from typing import Literal
 
 Group = Literal[
     "stage", "status", "role", "file-role", "verdict", "tally", "approval", "deployment", "kind", "lineage", "relation",
-    "result", "metric", "meaning", "binding", "bound", "operation", "certainty", "predicate", "member",
+    "result", "metric", "binding", "bound", "operation", "certainty", "predicate", "member",
 ]  # fmt: skip
 Tone = Literal["good", "warn", "stop", "info", "quiet"]
 
@@ -27,6 +27,7 @@ LABELS: dict[Group, dict[str, str]] = {
         "staging": mark("Staging"),
         "production": mark("Production"),
         "archived": mark("Archived"),
+        "deploy": mark("Being served"),
     },
     "status": {
         "PENDING_REGISTRATION": mark("Scanning"),
@@ -84,7 +85,7 @@ LABELS: dict[Group, dict[str, str]] = {
         "alias.moved": mark("Alias moved"),
         "alias.refused": mark("Alias change refused"),
         "approval.granted": mark("Approval granted"),
-        "approvals.suspended": mark("Approvals suspended"),
+        "approvals.changed": mark("Approvals changed"),
         "artifact.download_authorised": mark("Download authorised"),
         "artifact.placed": mark("Artifact placed in a zone"),
         "artifact.refused": mark("Artifact transfer refused"),
@@ -117,6 +118,7 @@ LABELS: dict[Group, dict[str, str]] = {
         "monitor.ran": mark("Monitor ran"),
         "monitor.refused": mark("Monitor request refused"),
         "person.known": mark("Person first seen"),
+        "person.signed_in": mark("Signed in"),
         "read.refused": mark("Reading refused"),
         "request.refused": mark("Request refused"),
         "statement.refused": mark("Statement refused"),
@@ -128,22 +130,24 @@ LABELS: dict[Group, dict[str, str]] = {
         "version.scanned": mark("Version scanned"),
     },
     "lineage": {
-        "file": mark("Raw file"),
+        "artifact": mark("File"),
         "dataset": mark("Dataset"),
         "features": mark("Feature view"),
-        "run": mark("Training run"),
-        "code": mark("Training code"),
         "version": mark("Model version"),
         "deployment": mark("Deployment"),
     },
     "relation": {
-        "ingested": mark("ingested"),
-        "materialised": mark("materialised"),
-        "trained": mark("trained"),
-        "evaluated": mark("evaluated"),
-        "base": mark("base model"),
+        "source": mark("as source file"),
+        "dataset": mark("as data"),
+        "features": mark("as features"),
+        "version": mark("as base model"),
+        "weights": mark("as weights"),
+        "tokenizer": mark("as tokenizer"),
+        "adapter": mark("as adapter"),
+        "prompt": mark("as prompt"),
+        "config": mark("as configuration"),
+        "code": mark("as code"),
         "deployed": mark("deployed"),
-        "code": mark("code"),
     },
     "result": {
         "PASSED": mark("Passed"),
@@ -162,12 +166,6 @@ LABELS: dict[Group, dict[str, str]] = {
         "sensitivity": mark("Sensitivity"),
         "specificity": mark("Specificity"),
     },
-    "meaning": {
-        "reviewed": mark("I reviewed the evidence and approve this version"),
-        "validated": mark("I validated this version independently"),
-        "privacy": mark("I assessed the effect on privacy and approve"),
-        "risk-accepted": mark("I accept the remaining risk"),
-    },
     "binding": {
         "server-attested": mark("Server-attested"),
     },
@@ -177,12 +175,12 @@ LABELS: dict[Group, dict[str, str]] = {
         "evidence": mark("Evidence"),
         "policy": mark("Policy"),
         "zone": mark("Zone"),
+        "tier": mark("Risk tier"),
     },
     "operation": {
         "deploy": mark("Deployment"),
         "download": mark("Download"),
-        "train": mark("Training"),
-        "upload": mark("Upload"),
+        "place": mark("Storage"),
     },
     "certainty": {
         "V": mark("Verified in the official text"),
@@ -195,6 +193,8 @@ LABELS: dict[Group, dict[str, str]] = {
         "https://model_signing/signature/v1.0": mark("Signed files"),
         "https://slsa.dev/provenance/v1": mark("Provenance"),
         "https://in-toto.io/attestation/test-result/v0.1": mark("Test result"),
+        "https://khatim.dev/attestations/approval/v1": mark("Approval"),
+        "https://khatim.dev/attestations/deployment/v1": mark("Deployment"),
     },
     "member": {
         "rule": mark("Rule"),
@@ -205,6 +205,12 @@ LABELS: dict[Group, dict[str, str]] = {
         "finding": mark("Finding"),
         "unmet": mark("Unmet"),
         "action": mark("Action"),
+        "transition": mark("Transition"),
+        "met": mark("Met"),
+        "role": mark("Role"),
+        "from_zone": mark("From zone"),
+        "to_zone": mark("To zone"),
+        "movement": mark("Movement"),
     },
 }
 

@@ -74,8 +74,10 @@ class Requirement:
     id: str  #: its id in ``policies/gates.yaml``
     text: Phrase  #: what is required
     is_met: bool  #: whether it holds now
-    reason: Phrase = ""  #: by what it is met, or what is missing
+    reason: Phrase = ""  #: what is missing, when unmet
     advice: Phrase = ""  #: what to do when unmet
+    legal_basis: str = ""  #: where the requirement comes from
+    certainty: Certainty | None = None  #: how well that source was checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Gate:
     """The gate between the present stage and the next one."""
 
     start: Stage  #: the present stage
-    to: Stage  #: the stage behind the gate
+    to: str  #: the stage behind the gate, or ``deploy``
     policy: str  #: digest of the policy that sets the requirements
     requirements: tuple[Requirement, ...]  #: all of them, in the policy's order
 
@@ -102,7 +104,7 @@ class Approval:
 
     role: Role  #: the role in which the person approved
     who: Who  #: the person
-    meaning: str  #: code of what the signature means: ``reviewed`` ...
+    meaning: Phrase  #: the sentence that was signed
     at: datetime  #: when it was given
     expires_at: datetime | None  #: when it ends by itself
     binding: str  #: how the person is bound to it; ``server-attested``: the server signed for the signed-in person
@@ -198,7 +200,7 @@ class LineageNode:
     """One thing in the lineage."""
 
     ref: str  #: its reference
-    kind: str  #: ``file``, ``dataset``, ``features``, ``run``, ``version``, ``deployment`` ...
+    kind: str  #: ``artifact``, ``dataset``, ``features``, ``version``, ``deployment``
     name: str  #: shown name
     zone: str = ""  #: where its bytes are
     digest: str = ""  #: of its bytes, when it has them
@@ -213,7 +215,7 @@ class LineageEdge:
 
     source: str  #: reference of the earlier thing
     target: str  #: reference of the later thing
-    relation: str = ""  #: code of how: ``ingested``, ``materialised``, ``trained``, ``deployed`` ...
+    relation: str = ""  #: what the source was for the target: ``source``, ``dataset``, ``features``, ``weights`` ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,7 @@ class Residency:
     """One decision whether bytes may be somewhere."""
 
     at: datetime  #: when it was decided
-    operation: str  #: code: ``deploy``, ``download``, ``train`` ...
+    operation: str  #: code of the movement: ``deploy``, ``download``, ``place`` ...
     from_zone: str  #: where the bytes are
     to_zone: str  #: where they were wanted
     is_allowed: bool  #: the decision
@@ -272,9 +274,10 @@ class ApproveForm:
     """What the signed-in person may approve here."""
 
     roles: tuple[Role, ...]  #: their roles that the gate still waits for
-    meanings: tuple[str, ...]  #: codes of what the signature may mean
+    meanings: tuple[str, ...]  #: English sentences to choose from: what the signature means, and what is signed
     days: int  #: how long the approval will hold
     bound_to: tuple[Binding, ...]  #: what it will be bound to
+    seen: str  #: digest of that binding, posted back: what has changed since is not approved unseen
 
 
 @dataclass(frozen=True, slots=True)

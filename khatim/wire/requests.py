@@ -114,10 +114,14 @@ class CreateModel(Request):
 
 
 class Evaluate(Request):
-    """Evaluate a version on its held-out data; thresholds name metrics and their lower bounds."""
+    """Evaluate a version on its held-out data.
 
-    thresholds: dict[str, float] = {"roc_auc": 0.95}
-    subgroups: dict[str, str] = {}
+    Thresholds name metrics: ``{"roc_auc": {"min": 0.95, "interval": true}}``; subgroups name rows:
+    ``{"large": {"column": "mean_radius", "quantile": [0.5, 1.0]}}``.
+    """
+
+    thresholds: dict[str, dict[str, float | bool]] = {"roc_auc": {"min": 0.95}}
+    subgroups: dict[str, dict[str, Any]] = {}
 
 
 class Approve(Request):

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
 
 from khatim.errors import AlreadyExists, Malformed, Misconfigured
 from registry.signing import certificates
-from registry.signing.certificates import Issuer
+from registry.signing.certificates import HOSTILE, Issuer
 from registry.signing.encoding import rfc3339
 from registry.signing.identity import Identity, domain
 from registry.signing.keys import FolderKeys, KeyStore
@@ -137,7 +136,7 @@ class Authority:
         try:
             request = x509.load_pem_x509_csr(csr)
             valid, public = request.is_signature_valid, request.public_key()
-        except (ValueError, InvalidSignature) as wrong:
+        except HOSTILE as wrong:
             raise Malformed("the certificate request is not PEM, or not signed by its key") from wrong
         if not valid:
             raise Malformed("the certificate request is not signed by its key")
@@ -151,7 +150,7 @@ class Authority:
         try:
             public = _p256(serialization.load_pem_public_key(key))
             public.verify(signature, challenge.encode(), ECDSA(hashes.SHA256()))
-        except (ValueError, InvalidSignature) as wrong:
+        except HOSTILE as wrong:
             raise Malformed("the proof of possession is not by the given key over the token's subject") from wrong
         return self.issue_certificate(public, identity, issuer, at)
 
@@ -159,7 +158,7 @@ class Authority:
         """Whether the signing certificate in use issued *certificate* and it is valid at *at*."""
         try:
             certificate.verify_directly_issued_by(self._chain[0])
-        except (ValueError, TypeError, InvalidSignature):
+        except HOSTILE:
             return False
         return certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
 

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from khatim.errors import Malformed
 from registry.signing.authority import Authority
 from registry.signing.bundle import KEY_DETAILS, entry_body
+from registry.signing.certificates import HOSTILE
 from registry.signing.encoding import members, text_of, unb64
 from registry.signing.identity import Identity
 
@@ -100,15 +100,15 @@ def _pem(chain: list[x509.Certificate]) -> list[str]:
 def _certificate(raw: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(raw)
-    except ValueError as wrong:
+    except HOSTILE as wrong:
         raise Malformed("the certificate is not DER") from wrong
 
 
 def _check_signature(certificate: x509.Certificate, digest: bytes, signature: bytes) -> None:
-    public = certificate.public_key()
     try:
+        public = certificate.public_key()
         if not isinstance(public, EllipticCurvePublicKey):
             raise Malformed("the certificate's key is not ECDSA")
         public.verify(signature, digest, ECDSA(Prehashed(hashes.SHA256())))
-    except (ValueError, InvalidSignature) as wrong:
+    except HOSTILE as wrong:
         raise Malformed("the signature is not by the certificate's key over the digest") from wrong

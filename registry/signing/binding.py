@@ -25,7 +25,7 @@ from khatim.errors import LedgerInvalid, Malformed, SignatureInvalid
 from registry.signing import bundle as bundles
 from registry.signing import statements
 from registry.signing.bundle import Bundle, LogEntry
-from registry.signing.certificates import ISSUER_V1, ISSUER_V2
+from registry.signing.certificates import HOSTILE, ISSUER_V1, ISSUER_V2
 from registry.signing.encoding import rfc3339, unb64
 from registry.signing.identity import Identity
 
@@ -141,7 +141,7 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         extensions = certificate.extensions
         names = list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
         issuers = {_raw(extensions, ISSUER_V1).decode(), asn1.decode_der(str, _raw(extensions, ISSUER_V2))}
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as wrong:
+    except HOSTILE as wrong:
         raise SignatureInvalid("the certificate does not say who signed and who vouches for them") from wrong
     known = [one.value for one in names if isinstance(one, x509.UniformResourceIdentifier | x509.RFC822Name)]
     if len(names) != 1 or len(known) != 1 or len(issuers) != 1:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -31,6 +32,18 @@ SERVICE_LIFE = timedelta(days=1827)  # intermediate and timestamping certificate
 
 ISSUER_V1 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")  # Fulcio: the OIDC issuer, raw text
 ISSUER_V2 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")  # Fulcio: the OIDC issuer, DER UTF8String
+HOSTILE = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""All that ``cryptography`` raises over keys, requests, certificates and signatures that others made badly."""
+
 _SCTS = ExtensionOID.PRECERT_SIGNED_CERTIFICATE_TIMESTAMPS
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://[\x21-\x7e]+\Z")
 _EMAIL = re.compile(r"[^@\s/:]+@[A-Za-z0-9.-]+\Z", re.ASCII)

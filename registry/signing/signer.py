@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from khatim.errors import KhatimError, Malformed, SignatureInvalid, Unavailable, from_problem
 from registry.signing import bundle, statements, timestamp
 from registry.signing.authority import Authority
-from registry.signing.certificates import der
+from registry.signing.certificates import HOSTILE, der
 from registry.signing.encoding import b64, strict_json
 from registry.signing.trust import LOG_ENTRIES_PATH, SIGNING_CERT_PATH, TIMESTAMP_PATH
 
@@ -113,9 +113,10 @@ class RemoteSigner:
         try:
             chain = answer["signedCertificateEmbeddedSct"]["chain"]["certificates"]
             certificate = x509.load_pem_x509_certificate(chain[0].encode())
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as wrong:
+            public = certificate.public_key()
+        except (KeyError, IndexError, AttributeError, *HOSTILE) as wrong:
             raise _not_understood("certificate") from wrong
-        if certificate.public_key() != key.public_key():
+        if public != key.public_key():
             raise SignatureInvalid("the authority issued a certificate for another key than the one that asked")
         return certificate
 

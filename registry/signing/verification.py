@@ -27,6 +27,7 @@ from khatim.vocabulary import Digest
 from registry.signing import bundle as bundles
 from registry.signing import statements
 from registry.signing.binding import ASK_ROOT, ASK_SIGNER, Anchors, identity_of
+from registry.signing.certificates import HOSTILE
 from registry.signing.encoding import strict_json
 from registry.signing.identity import Identity, IdentityPolicy
 from registry.signing.statements import Statement, Subject
@@ -152,7 +153,7 @@ def verify_bundle(
 def _certificate(raw: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(raw)
-    except ValueError as wrong:
+    except HOSTILE as wrong:
         raise SignatureInvalid("the certificate in the bundle cannot be read", advice=ASK_SIGNER) from wrong
 
 

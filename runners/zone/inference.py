@@ -78,7 +78,7 @@ def read(body: bytes, header_length: int | None, session: Session, *, finite_onl
     if len(raw):
         _refuse(f"{len(raw)} bytes of binary data belong to no input")
     parameters = request.get("parameters")
-    return Inference(str(request.get("id") or ""), arrays, _wanted(request, parameters or {}, session))
+    return Inference(str(request.get("id") or ""), arrays, _wanted(request, parameters, session))
 
 
 def _arrays(inputs: list[Any], session: Session, raw: memoryview) -> tuple[dict[str, NDArray[Any]], memoryview]:
@@ -147,7 +147,8 @@ def _wanted(request: Mapping[str, Any], parameters: Any, session: Session) -> tu
             named = output.get("name") if isinstance(output, dict) else output
             _refuse(f"the model has no output {named!r}; it gives {', '.join(map(repr, names))}")
         own = output.get("parameters")
-        wanted.append(Wanted(output["name"], bool((own or {}).get("binary_data", binary))))
+        raw = own.get("binary_data", binary) if isinstance(own, dict) else binary
+        wanted.append(Wanted(output["name"], raw is True))
     return tuple(wanted)
 
 

@@ -51,7 +51,7 @@ def ticket_of(authorization: str, keys: Sequence[Ed25519PublicKey], *, zone: str
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("the zone door needs a ticket", advice=ADVICE)
-    claims = _claims_of(token.strip(), keys, zone=zone, at=at)
+    claims = {**_claims_of(token.strip(), keys, zone=zone, at=at), "ticket": token.strip()}
     try:
         return Ticket(
             op=str(claims["op"]),

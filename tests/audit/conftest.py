@@ -41,6 +41,8 @@ def cluster() -> Iterator[EmbeddedDatabase]:
         server.start()
         with psycopg.connect(server.url("postgres", "postgres"), autocommit=True) as conn:
             conn.execute(f"CREATE DATABASE {TEMPLATE} OWNER khatim_owner")
+            conn.execute("ALTER SYSTEM SET fsync = off")  # nothing here outlives the session; test_crash has its own
+            conn.execute("SELECT pg_reload_conf()")
         make_ledger_tables(server.url("khatim_owner", TEMPLATE))
         yield server
     finally:

@@ -113,10 +113,10 @@ class LedgerDatabase:
         return psycopg.connect(self.url(role), autocommit=True)
 
     def offer(self, *bodies: bytes, payload: bytes | None = None) -> None:
-        """Leave events in the outbox, as the service does, each in its own transaction."""
-        with self.connect("khatim_service") as conn:
-            for body in bodies:
-                conn.execute("INSERT INTO ledger_outbox (body, payload) VALUES (%s, %s)", (body, payload))
+        """Leave events in the outbox, as the service does, in one transaction."""
+        with self.connect("khatim_service") as conn, conn.transaction():
+            query = "INSERT INTO ledger_outbox (body, payload) VALUES (%s, %s)"
+            conn.cursor().executemany(query, [(body, payload) for body in bodies])
 
     def sequencer(self, **options: Any) -> Sequencer:
         """Return a sequencer of this database."""

@@ -98,9 +98,7 @@ def large() -> MemoryLedger:
     return ledger_of(70_000)
 
 
-@pytest.mark.parametrize(
-    "path", ["tile/1/000", "tile/1/001.p/17", "tile/2/000.p/1", "tile/0/005", "tile/0/273.p/112"]
-)
+@pytest.mark.parametrize("path", ["tile/1/000", "tile/1/001.p/17", "tile/2/000.p/1", "tile/0/005", "tile/0/273.p/112"])
 def test_every_tile_level_is_guarded(large: MemoryLedger, path: str) -> None:
     """The forged tile/0/005 of 70,000 entries is the case of CVE-2026-56865."""
     assert place_of(large.changed(path, 7)) == path

@@ -163,7 +163,7 @@ _JSON = st.recursive(
 def test_any_json_is_a_contract_or_a_clear_error(value: Any) -> None:
     for read in (contract_of, feature_view_of):
         try:
-            assert read(json.dumps(value))
+            assert read(json.dumps(value)) is not None
         except ContractUnreadable as error:
             json.dumps(error.as_problem())
 

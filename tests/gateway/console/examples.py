@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Example contexts for the console's tests: the main job, told in full, and each page's empty or refused side."""
 
+# ruff: noqa: FBT003  # data, in the order of its fields
 from __future__ import annotations
 
 import json
@@ -189,7 +190,7 @@ LINEAGE = parts.Lineage(
     ),
 )
 
-_STORY = (
+_STORY: tuple[tuple[str, parts.Who, str, str, bool, parts.Phrase], ...] = (
     (
         "deployment.refused",
         MARIAM,

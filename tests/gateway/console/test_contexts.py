@@ -69,14 +69,15 @@ def watched(value: Any, read: set[tuple[str, str]]) -> Any:
         return tuple(watched(item, read) for item in value)
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    cls, names = type(value), {field.name for field in fields(value)}
+    cls: type = type(value)
+    names = {field.name for field in fields(value)}
 
     def reading(self: Any, name: str) -> Any:
         if name in names:
             read.add((cls.__name__, name))
         return object.__getattribute__(self, name)
 
-    copy = object.__new__(type(cls.__name__, (cls,), {"__getattribute__": reading}))
+    copy: Any = object.__new__(type(cls.__name__, (cls,), {"__getattribute__": reading}))
     for name in names:
         object.__setattr__(copy, name, watched(getattr(value, name), read))
     return copy

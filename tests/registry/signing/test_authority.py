@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from khatim.errors import AlreadyExists, Malformed, Misconfigured
 from registry.signing import authority_http, certificates
@@ -216,6 +218,43 @@ def test_a_certificate_request_signed_by_another_key_is_refused(
 
     with pytest.raises(Malformed):
         founded.issue_for_csr(pem, AGENT, ISSUER, AT)
+
+
+REQUEST = csr(ec.generate_private_key(ec.SECP256R1()))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(min_value=0), value=st.integers(1, 255))
+def test_a_spoilt_certificate_request_is_malformed_or_for_the_same_key(
+    founded: Authority, place: int, value: int
+) -> None:
+    """Nothing that the cryptographic library raises leaks; all it overlooks is spare bits after the signature."""
+    request = x509.load_pem_x509_csr(REQUEST)
+    der = bytearray(request.public_bytes(serialization.Encoding.DER))
+    der[place % len(der)] ^= value
+    pem = b"-----BEGIN CERTIFICATE REQUEST-----\n" + b64(bytes(der)).encode() + b"\n-----END CERTIFICATE REQUEST-----\n"
+    try:
+        leaf = founded.issue_for_csr(pem, AGENT, ISSUER, AT)[0]
+    except Malformed:
+        return
+    assert leaf.public_key() == request.public_key()
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # a negative serial number
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(min_value=0), value=st.integers(1, 255))
+def test_a_spoilt_certificate_is_not_logged_whatever_it_is(
+    founded: Authority, key: ec.EllipticCurvePrivateKey, place: int, value: int
+) -> None:
+    encoded = bytearray(certificates.der(founded.issue_certificate(key.public_key(), AGENT, ISSUER, AT)[0]))
+    encoded[place % len(encoded)] ^= value
+    verifier = {"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": {"rawBytes": b64(bytes(encoded))}}
+    signature = {"content": b64(b"signature"), "verifier": verifier}
+
+    with pytest.raises(Malformed):
+        authority_http.log_entry(
+            founded, {"hashedRekordRequestV002": {"digest": b64(b"\0" * 32), "signature": signature}}, AT
+        )
 
 
 def test_the_trust_bundle_holds_the_chains(founded: Authority) -> None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rfc3161_client import PKIStatus, TimestampRequestBuilder, VerifierBuilder, decode_timestamp_response
 from rfc3161_client.base import HashAlgorithm
 
@@ -112,6 +114,15 @@ def test_a_request_that_cannot_be_served_is_answered_with_a_rejection(founded: A
     assert answer[4:7] == bytes([2, 1, PKIStatus.REJECTION]), answer.hex()
     with pytest.raises(Malformed, match="did not grant"):
         timestamp.granted(answer)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(min_value=0), value=st.integers(1, 255))
+def test_every_request_is_answered_whatever_it_is(founded: Authority, place: int, value: int) -> None:
+    query = bytearray(timestamp.request(b"x", nonce=7))
+    query[place % len(query)] ^= value
+
+    assert founded.timestamp(bytes(query), AT)[0] == 0x30  # a SEQUENCE: granted or rejected, never an exception
 
 
 def test_a_granted_answer_is_handed_on_as_it_is(founded: Authority) -> None:

@@ -97,11 +97,9 @@ def opened(folder: Path, **options: Any) -> Iterator[House]:
             raise house.failure
         house.read.append((digest, claims))
 
-    options = {
-        "max_size": 1 << 30,
-        "ticket_keys": [Ed25519PrivateKey.generate().public_key(), key.public_key()],
-    } | options
-    app = build_door(store, zone=ZONE, on_stored=stored, on_read=read, clock=lambda: house.now, **options)
+    keys = [Ed25519PrivateKey.generate().public_key(), key.public_key()]
+    wired: dict[str, Any] = {"max_size": 1 << 30, "ticket_keys": keys} | options
+    app = build_door(store, zone=ZONE, on_stored=stored, on_read=read, clock=lambda: house.now, **wired)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         house.port = listener.getsockname()[1]
@@ -231,7 +229,7 @@ def test_a_ticket_is_for_one_operation_and_one_blob(house: House) -> None:
     ):
         answer = httpx.request(method, f"{house.url}/blobs/{one}", headers=header, content=b"one")
         assert is_problem(answer, 403, "ticket-refused")
-    assert house.stored == house.read == []
+    assert (house.stored, house.read) == ([], [])
 
 
 def test_a_put_ticket_is_good_once_and_the_door_remembers_after_a_restart(tmp_path: Path) -> None:

@@ -7,18 +7,18 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from sklearn.linear_model import LogisticRegression
 from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
 
 from khatim.errors import Malformed, Misconfigured, Unavailable
 from runners.zone import onnx_runtime
 from runners.zone.onnx_runtime import CPU
 
 
-def _model(operator: str = "Add", **attributes: object) -> bytes:
+def _model(operator: str = "Add") -> bytes:
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 2])
-    node = helper.make_node(operator, ["x", "x"], ["y"], **attributes)
+    node = helper.make_node(operator, ["x", "x"], ["y"])
     graph = helper.make_graph([node], "g", [x], [y])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     return bytes(model.SerializeToString())

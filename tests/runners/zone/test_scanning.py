@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, cast
 
 import joblib
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,8 +31,9 @@ from sklearn.preprocessing import StandardScaler
 from khatim.errors import VerificationFailed
 from khatim.vocabulary import FileRole
 from policies.loading import load_formats
+from runners.zone.scan_process import look
 from runners.zone.scanners.allowed import is_allowed
-from runners.zone.scanners.findings import Found, Limits
+from runners.zone.scanners.findings import Limits
 from runners.zone.scanning import ScanReport, scan, scan_in_sandbox
 
 FORMATS = load_formats()
@@ -45,6 +45,8 @@ def run_me() -> None:
 
 
 class Evil:
+    """Would run a command if anybody loaded it."""
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (os.system, ("touch /tmp/khatim-was-here",))
 
@@ -97,7 +99,7 @@ def test_a_real_onnx_model_passes_here_and_in_the_sandbox_with_the_same_report(m
     report = scanned("model.onnx", model, FileRole.WEIGHTS)
     assert (report.verdict, report.use, report.format, report.findings) == ("passed", "servable", "onnx", ())
     assert report.is_servable
-    assert report.details["operators"]["TreeEnsembleClassifier"] == 1
+    assert report.details["operators"]["ai.onnx.ml:TreeEnsembleClassifier"] == 1
     assert report.details["inputs"] == [{"name": "X", "type": "FLOAT", "shape": ["", 30]}]
     assert scan_in_sandbox("model.onnx", opener(model), FORMATS, role=FileRole.WEIGHTS) == report
 
@@ -190,7 +192,6 @@ def test_a_dangerous_pickle_is_named_and_not_run(protocol: int) -> None:
     [
         b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93.",
         b"\x80\x04\x8c\x05posix\x94\x8c\x01x0\x8c\x06system\x93.",
-        b"\x80\x04\x8c\x0bcollections\x94\x8c\x0bOrderedDict\x94\x8c\x05posix\x94\x8c\x06system\x940h\x00h\x01\x93.",
         b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94h\x00h\x01\x93.",
         b"\x80\x04\x8c\x05posix\x940\x8c\x06system\x940\x8c\x0bcollectionsh\x00h\x01\x93.",
         b"\x80\x04(\x8c\x05posix\x8c\x06systeml\x93.",
@@ -236,7 +237,7 @@ def test_the_strings_on_the_stack_are_those_that_python_sees() -> None:
         ("__main__", "Model", False),
     ],
 )
-def test_names_are_allowed_by_list(module: str, name: str, may: str) -> None:
+def test_names_are_allowed_by_list(module: str, name: str, *, may: bool) -> None:
     assert is_allowed(module, name) is may
 
 
@@ -452,9 +453,12 @@ def test_honest_text_passes() -> None:
 
 
 def test_an_image_is_named_by_digest() -> None:
-    body = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "config": {"digest": "sha256:" + "a" * 64}}
+    body: dict[str, Any] = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"digest": "sha256:" + "a" * 64},
+    }
     assert scanned("serve.oci.json", json.dumps(body).encode()).verdict == "passed"
-    body["layers"] = [{"digest": "latest"}]  # type: ignore[assignment]
+    body["layers"] = [{"digest": "latest"}]
     assert codes(scanned("serve.oci.json", json.dumps(body).encode())) == {"oci-digest"}
 
 
@@ -469,13 +473,9 @@ def test_refused_formats_fail_without_being_looked_into(name: str) -> None:
 
 
 def test_every_scanner_of_the_policy_exists() -> None:
-    found = Found()
-    from runners.zone.scan_process import look  # noqa: PLC0415
-
     for name in {one.scanner for one in FORMATS.formats.values()} - {"none"}:
         codes_ = {one.code for one in look(name, "x", io.BytesIO(b""), Limits()).findings}
         assert "no-scanner" not in codes_, name
-    assert found.findings == []
 
 
 def test_a_scan_that_takes_too_long_has_failed(model: bytes) -> None:
@@ -514,7 +514,3 @@ def test_large_tensors_stream_through_the_sandbox() -> None:
     data = safetensors({"a": tensor(0, size, size // 4)}, bytes(size))
     report = scan_in_sandbox("m.safetensors", opener(data), FORMATS, limits=Limits(file_bytes=1000))
     assert (report.verdict, report.details["bytes"]) == ("passed", size)
-
-
-def test_onnx_is_the_vendors_own_version() -> None:
-    assert onnx.__version__

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 
 from khatim.errors import KhatimError, Malformed, OutsideAuthorisation, VerificationFailed
@@ -49,7 +50,7 @@ def test_the_trees_agree_on_their_thresholds_and_beside_them(tmp_path: Path) -> 
     spec = breast_cancer.spec(tmp_path)
     estimator, rows = _estimator(spec)
     model = onnx_export.export(estimator, rows.order, name="m")
-    found = []
+    found: list[NDArray[np.float32]] = []
     for tree in (stage[0].tree_ for stage in estimator.estimators_):
         for feature, threshold in zip(tree.feature, tree.threshold, strict=True):
             if feature >= 0:
@@ -73,9 +74,7 @@ def test_a_model_that_differs_does_not_leave_the_room() -> None:
 
 
 def test_a_run_is_repeatable_to_the_byte(tmp_path: Path) -> None:
-    records = []
-    for name in ("one", "two"):
-        records.append(training.train(breast_cancer.spec(tmp_path, out=str(tmp_path / name))))
+    records = [training.train(breast_cancer.spec(tmp_path, out=str(tmp_path / name))) for name in ("one", "two")]
     assert records[0]["files"] == records[1]["files"]
     assert records[0]["split"] == records[1]["split"]
     other = training.train(breast_cancer.spec(tmp_path, seed=8, params={"subsample": 0.5}))

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be decided about a version now, by whom, and what it waits for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from audit.canonical import canonical
+from audit.transaction import Reader
+from gateway.console import evidence, parts
+from gateway.console.labels import mark
+from gateway.console.wording import listed, named, words
+from governance.tables import Approval, Deployment, Evidence
+from khatim.vocabulary import Action, Digest, Role, Stage, VersionStatus
+from policies import gates
+from policies.facts import Binding, Facts, Transition
+from policies.gates import Outcome
+from policies.loading import PolicyBundle
+from policies.requirements import Kind, Requirement
+from registry.lineage import Node
+from registry.tables import ModelVersion
+
+VALID_DAYS = 365
+_NEXT = {
+    Stage.NONE: Transition.PRODUCTION,
+    Stage.STAGING: Transition.PRODUCTION,
+    Stage.PRODUCTION: Transition.DEPLOY,
+}
+_COUNTED = re.compile(r"(\d+) of (\d+) live approvals by .+")
+MEANINGS: dict[Role, str] = {
+    Role.VALIDATOR: mark("I validated this version independently and approve it"),
+    Role.PRIVACY_OFFICER: mark("I assessed the effect on people's privacy and approve this version"),
+    Role.MODEL_RISK_APPROVER: mark("I accept the remaining risk of this version"),
+}
+REVIEWED = mark("I reviewed the evidence and approve this version")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one page is made of."""
+
+    reader: Reader
+    rules: PolicyBundle
+    version: ModelVersion
+    known: Facts
+    nodes: list[Node]
+    evidence: list[Evidence]
+    approvals: list[Approval]
+    deployments: list[Deployment]
+
+    @property
+    def transition(self) -> Transition | None:
+        """What can come next."""
+        return _NEXT.get(Stage(self.version.stage))
+
+
+def gate_of(case: Case) -> parts.Gate | None:
+    """Return the gate that comes next, met and unmet in the policy's order."""
+    if case.transition is None:
+        return None
+    decision = gates.evaluate(case.rules.gates, case.transition, case.known, case.reader.now)
+    asked = gates.gate_of(case.rules.gates, case.transition, case.known)
+    outcomes = [*((one, True) for one in decision.met), *((one, False) for one in decision.unmet)]
+    order = list(asked)
+    outcomes.sort(key=lambda pair: order.index(pair[0].rule) if pair[0].rule in asked else -1)
+    return parts.Gate(
+        Stage(case.version.stage),
+        case.transition.value,
+        decision.policy,
+        tuple(_requirement(one, asked.get(one.rule), is_met=is_met) for one, is_met in outcomes),
+    )
+
+
+def _requirement(outcome: Outcome, asked: Requirement | None, *, is_met: bool) -> parts.Requirement:
+    reason: parts.Phrase = outcome.reason
+    if asked is not None and (counted := _COUNTED.fullmatch(outcome.reason)):
+        roles = listed([named("role", role.value) for role in sorted(asked.roles)])
+        reason = words("%(given)s of %(needed)s approvals in force. Who may give it: %(roles)s.",
+                       given=counted[1], needed=counted[2], roles=roles)  # fmt: skip
+    return parts.Requirement(
+        outcome.rule, outcome.title, is_met, reason, outcome.advice, outcome.legal_basis, outcome.certainty
+    )
+
+
+def approve_form(case: Case) -> tuple[parts.ApproveForm | None, parts.Phrase]:
+    """Return the form, or why there is none; no word to those who have nothing to do with approving."""
+    mine = [role for role in sorted(case.reader.actor.roles) if role in _asked_roles(case)]
+    is_open = case.transition is Transition.PRODUCTION and case.version.revoked_because is None
+    if not mine or not is_open or not case.reader.may(Action.VERSION_APPROVE, case.version.resource):
+        return None, ""
+    decisions = {
+        role: gates.may_approve(case.rules.gates, case.known, case.reader.actor.ref, role, case.reader.now)
+        for role in mine
+    }
+    free = [role for role in mine if decisions[role]]
+    binding = gates.binding_of(case.rules.gates, Transition.PRODUCTION, case.known)
+    given = {one.role for one in case.known.approvals if _is_mine(one.approver, case) and one.binding == binding
+             and one.is_live(case.reader.now)}  # fmt: skip
+    if given:
+        return None, words("Your approval of exactly these bytes is in force.")
+    if not free:
+        return None, next(iter(decisions.values())).reason
+    if case.version.status != VersionStatus.READY.value:
+        return None, words("You may approve once the files are scanned.")
+    members = binding.as_members()
+    meanings = tuple(dict.fromkeys([MEANINGS[role] for role in free if role in MEANINGS] + [REVIEWED]))
+    return parts.ApproveForm(
+        roles=tuple(free),
+        meanings=meanings,
+        days=_days(case, free),
+        bound_to=evidence.bindings(members),
+        seen=str(Digest.of(canonical(members))),
+    ), ""
+
+
+def _is_mine(approver: str, case: Case) -> bool:
+    return approver == case.reader.actor.ref
+
+
+def _asked_roles(case: Case) -> frozenset[Role]:
+    asked = gates.gate_of(case.rules.gates, Transition.PRODUCTION, case.known).values()
+    return frozenset(role for one in asked if one.kind is Kind.APPROVALS for role in one.roles)
+
+
+def _days(case: Case, roles: list[Role]) -> int:
+    """Return how long an approval will hold: the shortest that the gate allows for these roles."""
+    asked = gates.gate_of(case.rules.gates, Transition.PRODUCTION, case.known).values()
+    limits = [one.max_validity_days for one in asked if one.kind is Kind.APPROVALS and one.roles & frozenset(roles)]
+    return min([limit for limit in limits if limit is not None], default=VALID_DAYS)
+
+
+def promote_to(case: Case) -> Stage | None:
+    """Return the stage that this person may ask to promote the version to; the gate is asked when they do."""
+    may = case.reader.may(Action.VERSION_PROMOTE, case.version.resource)
+    is_next = case.transition is Transition.PRODUCTION and case.version.revoked_because is None
+    return Stage.PRODUCTION if may and is_next and case.version.status == VersionStatus.READY.value else None
+
+
+def step(case: Case, gate: parts.Gate | None, approve: parts.ApproveForm | None) -> parts.NextStep:
+    """Say in one sentence what waits, and for whom."""
+    version = case.version
+    if version.revoked_because is not None:
+        return parts.NextStep("stopped", words("This version is revoked for good."), words("Register a new version."))
+    if version.status == VersionStatus.FAILED.value:
+        return parts.NextStep("stopped", words("Its files did not pass the scan."), words("Correct them and register a new version."))
+    if version.status == VersionStatus.PENDING.value:
+        return parts.NextStep("wait", words("The zone's agent scans the files."))
+    suspended = next((row for row in case.approvals if row.state == "suspended"), None)
+    if suspended is not None:
+        return parts.NextStep("stopped", words("Its approvals are suspended until the finding is resolved."), suspended.state_because)
+    if case.transition is Transition.DEPLOY:
+        is_served = any(row.state == "serving" for row in case.deployments)
+        text = words("It is in production and serves.") if is_served else words("It is in production; no endpoint serves it yet.")
+        return parts.NextStep("done", text)
+    if gate is None:
+        return parts.NextStep("done", words("This version is archived."))
+    if approve is not None:
+        roles = listed([named("role", role.value) for role in approve.roles])
+        return parts.NextStep("act", words("Your approval is asked for, in the role: %(roles)s.", roles=roles),
+                              words("What it will be bound to stands on this page."))  # fmt: skip
+    unmet = [one for one in gate.requirements if not one.is_met]
+    if unmet:
+        return parts.NextStep("wait", words("Not all requirements for production are met."), unmet[0].text)
+    if promote_to(case) is not None:
+        return parts.NextStep("act", words("All requirements are met: you may promote it to production."))
+    return parts.NextStep("wait", words("All requirements are met; somebody who may promote it must do so."))

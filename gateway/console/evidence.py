@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands in rows about a version, as the pieces of its page: evidence, signatures, files, lineage, residency."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from gateway.console import addresses, parts
+from gateway.console.listings import Names
+from governance import tables
+from khatim.errors import SignatureInvalid
+from khatim.vocabulary import Certainty, Digest, FileRole, Role
+from khatim.wire import answers
+from policies.loading import PolicyBundle
+from registry.lineage import Node
+from registry.notary import Notary
+from registry.signing.verification import verify_bundle
+from registry.tables import ModelVersion, Statement
+
+_RESIDENCY_REFUSED = "residency-refused"
+_MOVEMENTS = {"deployment.requested": "deploy", "artifact.download_authorised": "download"}
+_VERDICTS = {"servable", "record-only", "refused"}
+
+
+def evaluation(row: tables.Evidence, names: Names, statement: str, holdout: str) -> parts.Evaluation:
+    """Read an in-toto test result as `runners` writes it; its configuration says thresholds and confidence."""
+    found = row.details
+    settings = _configuration(found)
+    failed, passed = ({str(test).split(" ")[0] for test in found.get(key, ())} for key in ("failedTests", "passedTests"))
+    metrics = []
+    for name, measured in found.get("metrics", {}).items():
+        estimate = _estimate(measured)
+        if estimate is not None:
+            limits = settings.get("thresholds", {}).get(name, {})
+            judged = None if name not in failed | passed else name not in failed
+            metrics.append(parts.Metric(name, estimate, limits.get("min", limits.get("max")), judged))
+    groups: Mapping[str, Mapping[str, Any]] = found.get("subgroups", {})
+    heads = tuple(dict.fromkeys(name for group in groups.values() for name in group.get("metrics", {})))
+    return parts.Evaluation(
+        result=row.result if row.result in ("PASSED", "WARNED") else "FAILED",  # type: ignore[arg-type]  # one of three
+        dataset=holdout,
+        rows=int(found.get("rows", 0)),
+        confidence=float(settings.get("confidence", 0.95)),
+        at=row.at,
+        who=names.who(row.submitted_by),
+        statement=statement,
+        metrics=tuple(metrics),
+        subgroup_metrics=heads,
+        subgroups=tuple(
+            parts.Subgroup(
+                name, int(group.get("rows", 0)), tuple(_estimate(group.get("metrics", {}).get(head)) for head in heads)
+            )
+            for name, group in groups.items()
+        ),
+    )
+
+
+def _configuration(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    for item in found.get("configuration", ()):
+        if item.get("name") == "evaluation.json":
+            read: Mapping[str, Any] = json.loads(base64.b64decode(item["content"]))
+            return read
+    return {}
+
+
+def _estimate(measured: Mapping[str, Any] | None) -> parts.Estimate | None:
+    if not measured or measured.get("value") is None:
+        return None
+    return parts.Estimate(measured["value"], measured.get("low"), measured.get("high"))
+
+
+def scan(row: tables.Evidence) -> parts.Scan:
+    """Read a scan report."""
+    files: Sequence[Mapping[str, Any]] = row.details.get("files", ())
+    findings = [f"{file['path']}: {file.get('reason') or 'failed'}" for file in files if not file.get("passed", False)]
+    scanners = sorted({str(file["scanner"]) for file in files if file.get("scanner")})
+    return parts.Scan(row.result == "PASSED", ", ".join(scanners), row.at, tuple(findings))
+
+
+def approval(row: tables.Approval, names: Names, statement: str, assurance: str, at: datetime) -> parts.Approval:
+    """Return an approval; what is past its end is shown as expired, whatever its row says."""
+    is_expired = row.state == "active" and row.expires_at <= at
+    return parts.Approval(
+        role=Role(row.role),
+        who=names.who(row.approver),
+        meaning=row.meaning,
+        at=row.approved_at,
+        expires_at=row.expires_at,
+        binding=assurance,
+        statement=statement,
+        state="expired" if is_expired else row.state,  # type: ignore[arg-type]  # a check constraint holds the rest
+        reason=row.state_because,
+        comment=row.comment,
+        bound_to=bindings(row.binding),
+    )
+
+
+def bindings(members: Mapping[str, Any]) -> tuple[parts.Binding, ...]:
+    """Return what an approval is bound to, one line each."""
+    pairs = [
+        ("model", [members.get("version", "")]),
+        ("dataset", members.get("datasets", [])),
+        ("evidence", members.get("evidence", [])),
+        ("policy", [members.get("policy", "")]),
+        ("zone", [members.get("zone", "")]),
+        ("tier", [members.get("tier") or ""]),
+    ]
+    return tuple(parts.Binding(what, str(value)) for what, values in pairs for value in values if value != "")
+
+
+def signatures(found: Iterable[Statement], notary: Notary) -> tuple[parts.Signature, ...]:
+    """Verify each statement now, and say so; newest first."""
+    return tuple(_signature(row, notary) for row in sorted(found, key=lambda row: row.signed_at, reverse=True))
+
+
+def _signature(row: Statement, notary: Notary) -> parts.Signature:
+    problem, index = row.revoked_because or "", None
+    try:
+        subjects = [Digest.parse(text) for text in row.subjects]
+        index = verify_bundle(row.bundle, notary.root, notary.policy(), subjects).log_index
+    except SignatureInvalid as wrong:
+        problem = wrong.detail
+    return parts.Signature(
+        predicate=row.predicate_type,
+        identity=row.identity,
+        issuer=row.issuer,
+        at=row.signed_at,
+        log_index=index,
+        statement=row.digest,
+        is_verified=not problem,
+        problem=problem,
+    )
+
+
+def files(version: ModelVersion, rules: PolicyBundle) -> tuple[parts.File, ...]:
+    """Return the manifest, with what the formats' policy says of each file."""
+    listed = []
+    for file in version.files:
+        says = rules.formats.by_name(str(file["path"]))
+        verdict = str(file.get("verdict") or says.verdict.value)
+        listed.append(
+            parts.File(
+                path=str(file["path"]),
+                role=FileRole(file["role"]),
+                format=str(file.get("format") or says.format),
+                verdict=verdict if verdict in _VERDICTS else "refused",  # type: ignore[arg-type]  # one of three
+                size=int(file["size"]),
+                digest=str(file["digest"]),
+            )
+        )
+    return tuple(listed)
+
+
+def lineage(
+    subject: str, nodes: Sequence[Node], deployments: Sequence[parts.Deployment], verified: Mapping[str, bool]
+) -> parts.Lineage:
+    """Draw a lineage from its roots to the deployments; *verified* says by statement digest whether it holds."""
+    drawn = [
+        parts.LineageNode(
+            ref=node.ref,
+            kind=node.kind,
+            name=_shown(node),
+            zone=node.zone,
+            digest=node.digest,
+            is_verified=all(verified[row.digest] for row in node.statements) if node.statements else None,
+            is_subject=node.ref == subject,
+            href=_page(node.ref),
+        )
+        for node in reversed(nodes)
+    ]
+    edges = [parts.LineageEdge(parent, node.ref, role) for node in nodes for parent, role in node.made_from]
+    for number, one in enumerate(deployments):
+        ref = f"deployment:{number}"
+        drawn.append(parts.LineageNode(ref, "deployment", one.endpoint, one.zone))
+        edges.append(parts.LineageEdge(subject, ref, "deployed"))
+    return parts.Lineage(tuple(drawn), tuple(edges))
+
+
+def _shown(node: Node) -> str:
+    name = node.ref.partition(":")[2]
+    return name.rpartition(":")[2][:16] if node.kind == "artifact" else name
+
+
+def _page(ref: str) -> str:
+    kind, _, path = ref.partition(":")
+    namespace, _, rest = path.partition("/")
+    model, _, number = rest.rpartition("@")
+    return addresses.version(namespace, model, int(number)) if kind == "version" and number.isdigit() else ""
+
+
+def residency(entries: Iterable[answers.Entry], home: str, rules: PolicyBundle) -> tuple[parts.Residency, ...]:
+    """Read the residency decisions out of ledger entries, newest first: what was refused, and what was allowed."""
+    found = []
+    for entry in entries:
+        payload = entry.body.get("payload") or {}
+        members = payload.get("members") or {}
+        if payload.get("error") == _RESIDENCY_REFUSED:
+            found.append(
+                parts.Residency(
+                    at=entry.at,
+                    operation=str(members.get("movement", "")),
+                    from_zone=str(members.get("from_zone", home)),
+                    to_zone=str(members.get("to_zone", entry.zone)),
+                    is_allowed=False,
+                    rule=str(members.get("rule", "")),
+                    reason=str(payload.get("detail", "")),
+                    legal_basis=str(members.get("legal_basis", "")),
+                    certainty=_certainty(members.get("certainty")),
+                    index=entry.index,
+                )
+            )
+        elif entry.kind in _MOVEMENTS:
+            rule = rules.residency.transfers.rules.get(str(payload.get("rule", "")))
+            found.append(
+                parts.Residency(
+                    at=entry.at,
+                    operation=_MOVEMENTS[entry.kind],
+                    from_zone=home,
+                    to_zone=str(payload.get("to_zone", entry.zone)),
+                    is_allowed=True,
+                    rule=str(payload.get("rule", "")),
+                    reason=rule.title if rule else "",
+                    legal_basis=rule.basis if rule else "",
+                    certainty=rule.certainty if rule else None,
+                    index=entry.index,
+                )
+            )
+    return tuple(sorted(found, key=lambda one: one.at, reverse=True))
+
+
+def _certainty(value: object) -> Certainty | None:
+    return Certainty(value) if isinstance(value, str) and value in set(Certainty) else None

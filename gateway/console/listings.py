@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contexts of the lists: models, the ledger, one entry of it.  A fixed number of queries each, whatever the rows."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from audit import entries as codec
+from audit import export, ledger_tables
+from audit import queries as ledger
+from audit.transaction import Reader
+from gateway.console import contexts, labels, parts
+from gateway.console.wording import named
+from governance import queries as decided
+from governance.tables import Approval
+from khatim.vocabulary import Action, ActorKind, Stage, VersionStatus
+from khatim.wire import answers
+from policies.facts import Transition
+from policies.loading import PolicyBundle
+from policies.requirements import UNDECLARED, Kind
+from registry import queries
+from registry.tables import Model, ModelVersion
+
+PAGE = 50
+_REFUSED = ".refused"
+
+
+class Names:
+    """The names of the people on one page, looked up at once."""
+
+    def __init__(self, reader: Reader, refs: Iterable[str]) -> None:
+        """Look up *refs*; those of agents and services have no names."""
+        self._names = queries.people(reader, sorted({ref for ref in refs if _kind(ref) is ActorKind.PERSON}))
+
+    def who(self, ref: str) -> parts.Who:
+        """Return *ref* as shown to people."""
+        return parts.Who(ref, self._names.get(ref, ""), _kind(ref))
+
+
+def _kind(ref: str) -> ActorKind:
+    prefixes = {"agent:": ActorKind.AGENT, "enrolment:": ActorKind.AGENT, "service:": ActorKind.SERVICE}
+    return next((kind for prefix, kind in prefixes.items() if ref.startswith(prefix)), ActorKind.PERSON)
+
+
+# --- models ---
+
+
+def models_page(
+    reader: Reader, chrome: contexts.Chrome, rules: PolicyBundle, *, search: str, after: str
+) -> contexts.ModelsPage:
+    """Return one page of the models that the actor may read, with the latest version of each: three queries."""
+    found, following = queries.models(reader, search=search.strip(), cursor=after, limit=PAGE)
+    newest = queries.newest_versions(reader, [(model.namespace, model.name) for model in found])
+    approvals: dict[str, list[Approval]] = {}
+    for row in decided.approvals_of_many(reader, [version.ref for version in newest.values()]):
+        approvals.setdefault(row.about, []).append(row)
+    lines = []
+    for model in found:
+        version = newest.get((model.namespace, model.name))
+        mine = approvals.get(version.ref, []) if version else []
+        lines.append(_line(model, version, tally(model, version, mine, rules, reader.now)))
+    return contexts.ModelsPage(chrome, search, tuple(lines), after, following or "")
+
+
+def _line(model: Model, version: ModelVersion | None, approvals: parts.Tally) -> parts.ModelLine:
+    return parts.ModelLine(
+        namespace=model.namespace,
+        name=model.name,
+        version=version.number if version else None,
+        stage=Stage(version.stage) if version else Stage.NONE,
+        status=VersionStatus(version.status) if version else VersionStatus.PENDING,
+        zone=version.zone if version else "",
+        tags=tuple(version.tags) if version else (),
+        approvals=approvals,
+        changed_at=version.registered_at if version else model.created_at,
+    )
+
+
+def tally(
+    model: Model, version: ModelVersion | None, approvals: Sequence[Approval], rules: PolicyBundle, at: datetime
+) -> parts.Tally:
+    """Count the approvals in force against those that the gate to production asks for."""
+    if version is None:
+        return parts.Tally("none")
+    asked = rules.gates.between(Transition.PRODUCTION, model.tier, frozenset(version.tags) or UNDECLARED).values()
+    needed = sum(one.count for one in asked if one.kind is Kind.APPROVALS)
+    live = {row.approver for row in approvals if row.state == "active" and row.expires_at > at}
+    given = min(len(live), needed)
+    if any(row.state == "suspended" for row in approvals):
+        return parts.Tally("suspended", given, needed)
+    if given >= needed:
+        return parts.Tally("complete", given, needed)
+    if approvals and not live:
+        return parts.Tally("expired", given, needed)
+    return parts.Tally("waiting" if approvals else "none", given, needed)
+
+
+# --- the ledger ---
+
+
+def ledger_page(  # noqa: PLR0913 - the filters of one page
+    reader: Reader, chrome: contexts.Chrome, *, kind: str, resource: str, only_refusals: bool, before: int | None
+) -> contexts.LedgerPage:
+    """Return one page of the ledger, newest first."""
+    found = ledger.page(
+        reader, kind=kind, resource=resource.strip(), refusals=only_refusals, before=before, limit=PAGE + 1
+    )
+    shown = found[:PAGE]
+    return contexts.LedgerPage(
+        chrome=chrome,
+        entries=entry_lines(reader, shown),
+        checkpoint=checkpoint(reader),
+        kinds=tuple(sorted(labels.LABELS["kind"])),
+        kind=kind,
+        resource=resource,
+        only_refusals=only_refusals,
+        before=before,
+        next_before=shown[-1].index if len(found) > PAGE else None,
+    )
+
+
+def entry_page(reader: Reader, chrome: contexts.Chrome, index: int) -> contexts.EntryPage:
+    """Return one entry with its bytes, and the proof that it stands in the ledger once a checkpoint covers it."""
+    answer = ledger.entry(reader, index)
+    table = ledger_tables.entries
+    raw, leaf = next((bytes(row.entry), bytes(row.leaf)) for row in reader.rows(
+        select(table.c.entry, table.c.leaf).where(table.c.index == index)
+    ))  # fmt: skip
+    newest = reader.scalar(select(func.max(table.c.index)))
+    covering = checkpoint(reader)
+    return contexts.EntryPage(
+        chrome=chrome,
+        entry=entry_lines(reader, [answer])[0],
+        raw=json.dumps(json.loads(raw), indent=2, ensure_ascii=False),
+        previous=codec.parse(raw, index).prev.hex(),
+        leaf=leaf.hex(),
+        checkpoint=covering,
+        proof=_proof(reader, index) if covering and index < covering.size else None,
+        newer=index + 1 if index < newest else None,
+        older=index - 1 if index else None,
+    )
+
+
+def _proof(reader: Reader, index: int) -> parts.Proof:
+    found = export.inclusion(reader.connection(), index)
+    return parts.Proof(found.size, found.root.hex(), tuple(one.hex() for one in found.proof))
+
+
+def checkpoint(reader: Reader) -> parts.Checkpoint | None:
+    """Return the latest checkpoint; None before the first."""
+    row = ledger.checkpoint(reader)
+    if row is None:
+        return None
+    opening = ledger.entry(reader, 0).body.get("payload", {})
+    return parts.Checkpoint(
+        origin=str(opening.get("origin", "")),
+        size=row.size,
+        root=base64.b64encode(bytes(row.root)).decode(),
+        note=row.note,
+        vkey=str(opening.get("vkey", "")),
+        at=row.at,
+        pending=int(reader.scalar(select(func.count()).select_from(ledger_tables.outbox)) or 0),
+    )
+
+
+def entry_lines(reader: Reader, found: Sequence[answers.Entry]) -> tuple[parts.EntryLine, ...]:
+    """Return entries as lines, with the names of their actors."""
+    names = Names(reader, [entry.actor for entry in found])
+    return tuple(
+        parts.EntryLine(
+            index=entry.index,
+            at=entry.at,
+            kind=entry.kind,
+            who=names.who(entry.actor),
+            resource=entry.resource,
+            zone=entry.zone,
+            is_refusal=entry.kind.endswith(_REFUSED),
+            summary=_gist(entry.kind, entry.body.get("payload") or {}),
+        )
+        for entry in found
+    )
+
+
+def _gist(kind: str, payload: Mapping[str, Any]) -> parts.Phrase:
+    """Return what an entry comes to, in a few words."""
+    groups: dict[str, tuple[labels.Group, str]] = {
+        "approval.granted": ("role", "role"),
+        "approvals.changed": ("approval", "state"),
+        "evidence.submitted": ("result", "result"),
+        "version.promoted": ("stage", "to"),
+        "version.scanned": ("status", "status"),
+    }
+    if kind in groups:
+        group, key = groups[kind]
+        return named(group, str(payload.get(key, "")))
+    if kind == "deployment.changed":
+        state, because = named("deployment", str(payload.get("state", ""))), str(payload.get("because", ""))
+        return parts.Words(*(f"{text}: {because}" for text in (state.en, state.ar))) if because else state
+    return str(payload.get("detail") or payload.get("because") or "")
+
+
+def sees_ledger(reader: Reader) -> bool:
+    """Whether the actor may read the ledger."""
+    return bool(reader.may(Action.LEDGER_READ, ledger.LEDGER))
+
+

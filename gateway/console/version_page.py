@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The context of the version page: everything needed to decide about one version, in a fixed number of queries."""
+
+from __future__ import annotations
+
+from audit import queries as ledger
+from audit.transaction import Reader
+from gateway.console import contexts, deciding, evidence, parts
+from gateway.console.deciding import Case
+from gateway.console.listings import Names, entry_lines
+from governance import facts, queries
+from governance.tables import Deployment
+from khatim.vocabulary import Stage, VersionStatus
+from khatim.wire import answers
+from policies.loading import PolicyBundle
+from registry import lineage
+from registry import queries as registered
+from registry.notary import Notary
+from registry.tables import ModelVersion
+
+HISTORY = 50
+
+
+def version_page(  # noqa: PLR0913 - a version is named by three, and two judge it
+    reader: Reader, chrome: contexts.Chrome, path: str, *, notary: Notary, rules: PolicyBundle
+) -> contexts.VersionPage:
+    """Return the page of a version that the actor may read; every signature on it is verified now."""
+    version = registered.numbered(reader, ModelVersion, path)
+    case = Case(
+        reader,
+        rules,
+        version,
+        facts.facts_of(reader, version, zone=version.zone, notary=notary, rules=rules),
+        lineage.of(reader, version.ref),
+        queries.evidence_of(reader, version.ref),
+        queries.approvals_of(reader, version.ref),
+        queries.deployments_of(reader, version.ref),
+    )
+    model = registered.model(reader, version.namespace, version.name)
+    siblings = registered.versions_of(reader, version.namespace, version.name)
+    aliases = registered.aliases_of(reader, version.namespace, version.name)
+    deployed = registered.statements_of(reader, [row.ref for row in case.deployments])
+    everything = [row for node in case.nodes for row in node.statements]
+    signed = evidence.signatures([*everything, *deployed], notary)
+    about = {row.digest for row in (*case.nodes[0].statements, *deployed)}
+    by_id = {row.id: row.digest for row in everything}
+    names = Names(reader, [version.registered_by, *(row.approver for row in case.approvals)])
+    deployments = tuple(_deployment(row) for row in reversed(case.deployments))
+    history = _history(case)
+    approve, why_not = deciding.approve_form(case)
+    gate = deciding.gate_of(case)
+    return contexts.VersionPage(
+        chrome=chrome,
+        namespace=version.namespace,
+        model=version.name,
+        number=version.number,
+        numbers=tuple(row.number for row in siblings),
+        digest=version.digest,
+        stage=Stage(version.stage),
+        status=VersionStatus(version.status),
+        status_message="" if version.status == VersionStatus.READY.value else version.status_message,
+        revoked=version.revoked_because or "",
+        zone=version.zone,
+        tags=tuple(version.tags),
+        tier=model.tier,
+        aliases=tuple(row.alias for row in aliases if row.number == version.number),
+        registered_at=version.registered_at,
+        registered_by=names.who(version.registered_by),
+        description=model.description,
+        step=deciding.step(case, gate, approve),
+        gate=gate,
+        approvals=tuple(
+            evidence.approval(row, names, by_id.get(row.statement_id, ""), "server-attested", reader.now)
+            for row in reversed(case.approvals)
+        ),
+        evaluations=tuple(
+            evidence.evaluation(
+                row, names, by_id.get(row.statement_id, "") if row.statement_id else "",
+                str(version.training.get("holdout", "")),
+            )
+            for row in reversed(case.evidence)
+            if row.kind == "evaluation"
+        ),
+        scan=next((evidence.scan(row) for row in reversed(case.evidence) if row.kind == "scan"), None),
+        signatures=tuple(one for one in signed if one.statement in about),
+        files=evidence.files(version, rules),
+        lineage=evidence.lineage(
+            version.ref, case.nodes, deployments, {one.statement: one.is_verified for one in signed}
+        ),
+        deployments=deployments,
+        residency=evidence.residency(history, version.zone, rules),
+        history=entry_lines(reader, [one for one in reversed(history) if one.resource == version.ref][:HISTORY]),
+        approve=approve,
+        why_not_approve=why_not,
+        promote_to=deciding.promote_to(case),
+    )  # fmt: skip
+
+
+def _history(case: Case) -> list[answers.Entry]:
+    """Return the entries about the version, its deployments and its files: oldest first."""
+    refs = [case.version.ref, *(row.ref for row in case.deployments)]
+    return ledger.about(case.reader, [*refs, *(f"artifact:{file['digest']}" for file in case.version.files)])
+
+
+def _deployment(row: Deployment) -> parts.Deployment:
+    return parts.Deployment(
+        endpoint=row.endpoint or str(row.id),
+        zone=row.zone,
+        state=row.state,  # type: ignore[arg-type]  # a check constraint holds it
+        since=row.changed_at,
+        agent=row.agent,
+        reason=row.because,
+        finding=f"finding:{row.finding_id}" if row.finding_id else "",
+    )
+
+

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request to the console: whose it is, in which language and theme, and how its page goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from audit.http import Read, part
+from audit.transaction import Reader
+from gateway.composition import Parts
+from gateway.console import addresses, contexts, language, listings, parts, rendering, sessions
+from gateway.console.assets import PAGE_HEADERS
+from gateway.console.labels import mark
+from gateway.sign_in import COOKIE
+from khatim.errors import Forbidden, KhatimError, LinkUsed, Refused, TokenExpired, Unauthenticated
+from khatim.vocabulary import ActorKind, Role
+from registry import queries
+
+Wiring = Annotated[Parts, Depends(part(Parts))]
+LANGUAGE_COOKIE, THEME_COOKIE = "khatim_lang", "khatim_theme"
+_YEAR = 365 * 24 * 3600
+_SHOWN_MEMBERS = ("rule", "legal_basis", "certainty", "role", "movement", "from_zone", "to_zone", "finding", "action")
+_UNAUTHENTICATED = 401
+NOTICES = {
+    "approved": mark("Your approval is signed and recorded."),
+    "promoted": mark("The version is in production now."),
+}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request of somebody who is signed in."""
+
+    request: Request
+    reader: Reader
+    wiring: Parts
+    chrome: contexts.Chrome
+
+    def page(self, name: str, context: contexts.Context) -> Response:
+        """Answer with a page."""
+        return page(self.request, name, context)
+
+
+def visit(request: Request, reader: Read, wiring: Wiring) -> Visit:
+    """Return the visit of a signed-in person; raises `Unauthenticated` for anybody else."""
+    if reader.actor.kind is not ActorKind.PERSON:
+        raise Unauthenticated("sign in first", advice="Use the one-time link from the terminal.")
+    name = queries.people(reader, [reader.actor.ref]).get(reader.actor.ref, "")
+    chrome = chrome_of(request, wiring, parts.Who(reader.actor.ref, name), reader.actor.roles)
+    return Visit(request, reader, wiring, chrome)
+
+
+Visiting = Annotated[Visit, Depends(visit)]
+
+
+def chrome_of(
+    request: Request, wiring: Parts, who: parts.Who | None = None, roles: frozenset[Role] = frozenset()
+) -> contexts.Chrome:
+    """Return what stands around a page."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    notice = NOTICES.get(request.query_params.get("done", ""))
+    return contexts.Chrome(
+        here=addresses.query(here, lang=None, theme=None, done=None),
+        instance=f"ledger.{wiring.settings.instance}.khatim",
+        zone=wiring.settings.zone,
+        is_local_mode=wiring.settings.is_local,
+        who=who,
+        roles=tuple(sorted(roles)),
+        sees_ledger=listings.reads_ledger(wiring.rules.access, roles),
+        csrf=_csrf(request, wiring),
+        notice=contexts.Notice(is_done=True, text=notice) if notice else None,
+    )
+
+
+def _csrf(request: Request, wiring: Parts) -> str:
+    try:
+        return wiring.authenticator.csrf_token(wiring.authenticator.session_claims(request))
+    except Unauthenticated:
+        return ""
+
+
+def page(request: Request, name: str, context: contexts.Context, status: int = 200) -> Response:
+    """Render a page in the language and theme that the request asks for, and remember a choice that it made."""
+    asked, cookies = request.query_params, request.cookies
+    lang = language.chosen_language(
+        query=asked.get("lang", ""),
+        cookie=cookies.get(LANGUAGE_COOKIE, ""),
+        accept=request.headers.get("accept-language", ""),
+    )
+    theme = language.chosen_theme(query=asked.get("theme", ""), cookie=cookies.get(THEME_COOKIE, ""))
+    html = rendering.render(name, context, lang=lang, theme=theme)
+    response = HTMLResponse(html, status, headers={**PAGE_HEADERS, "Content-Language": lang})
+    secure = request.url.scheme == "https"
+    if "lang" in asked:
+        response.set_cookie(LANGUAGE_COOKIE, lang, max_age=_YEAR, samesite="lax", secure=secure)
+    if "theme" in asked:  # a script of ours changes it as well
+        response.set_cookie(THEME_COOKIE, theme, max_age=_YEAR, samesite="lax", secure=secure)
+    return response
+
+
+def error_page(request: Request, error: KhatimError) -> Response:
+    """Show *error* to a person: on the sign-in page what is wrong with a link, else the way there, else the problem."""
+    wiring: Parts = request.app.state.parts[Parts]
+    if isinstance(error, Unauthenticated) and request.url.path == addresses.SIGN_IN:
+        return _bad_link(request, wiring, error)
+    if isinstance(error, Unauthenticated) and request.method in ("GET", "HEAD"):
+        response = RedirectResponse(addresses.SIGN_IN, 303)
+        sessions.forget(response)
+        return response
+    try:
+        claims = wiring.authenticator.session_claims(request)
+        who = parts.Who(str(claims["sub"]), str(claims["name"]))
+        chrome = chrome_of(request, wiring, who, frozenset(Role(name) for name in claims["roles"]))
+    except Unauthenticated:
+        chrome = chrome_of(request, wiring)
+    is_form = request.method == "POST"
+    context = contexts.ErrorPage(
+        chrome=chrome,
+        status=error.status,
+        title=error.title(),
+        detail=error.detail,
+        advice=error.advice,
+        slug=error.slug(),
+        request_id=str(request.scope.get("khatim.request_id", "")),
+        members=tuple((key, str(error.members[key])) for key in _SHOWN_MEMBERS if error.members.get(key)),
+        is_recorded=isinstance(error, Refused) and chrome.who is not None and not _is_csrf(error),
+        back=urlsplit(request.url.path).path.rpartition("/")[0] if is_form and "/versions/" in request.url.path else "",
+    )
+    return page(request, "error", context, error.status)
+
+
+def _is_csrf(error: KhatimError) -> bool:
+    """Whether the form was refused before anything was asked: such a refusal is no fact about the registry."""
+    return isinstance(error, Forbidden) and str(error.members.get("rule", "")).startswith("csrf/")
+
+
+def _bad_link(request: Request, wiring: Parts, error: Unauthenticated) -> Response:
+    if isinstance(error, LinkUsed):
+        context = contexts.SignInPage(chrome_of(request, wiring), "used")
+    elif isinstance(error, TokenExpired):
+        context = contexts.SignInPage(chrome_of(request, wiring), "expired")
+    else:
+        context = contexts.SignInPage(chrome_of(request, wiring), "invalid")
+    return page(request, "sign_in", context, _UNAUTHENTICATED)

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent: one process in a zone.  It pulls work over HTTPS, opens the zone's door, and never sees the database."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from audit.canonical import canonical
+from khatim import tokens
+from khatim.errors import Conflict, KhatimError, Misconfigured, Refused, Unauthenticated, Unavailable, VerificationFailed
+from khatim.vocabulary import Digest
+from khatim.wire import work
+from policies.loading import load_formats
+from registry.signing import identity
+from registry.signing.signer import RemoteSigner
+from registry.signing.verification import TrustRoot
+from registry.signing.trust import dumps
+from runners.zone import duties
+from runners.zone.cluster import run_ray_job
+from runners.zone.connection import Connection, now
+from runners.zone.door import build_door
+from runners.zone.drift.alibi_adapter import AlibiEngine
+from runners.zone.drift.scipy_engine import ScipyEngine
+from runners.zone.drift.schema import Engine
+from runners.zone.duties import Zone
+from runners.zone.execution import RunJob
+from runners.zone.hosting import Host
+from runners.zone.serving import build_serving
+from runners.zone.store import StoredBlob, ZoneStore
+from runners.zone.verification import Trust
+
+log = logging.getLogger("khatim.runners.agent")
+POLL_S = 0.25
+ORDERS_S = 1.0
+HEARTBEAT_S = 8.0
+MAX_UPLOAD = 4 << 30
+Duty = Callable[[Zone, work.Work, Callable[[], bool]], work.Outcome]
+DUTIES: dict[str, Duty] = {
+    "ingest": duties.ingest,
+    "materialise": duties.materialise,
+    "train": duties.train,
+    "scan": duties.scan,
+    "evaluate": duties.evaluate,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an agent is started."""
+
+    server: str
+    folder: Path
+    name: str = "agent"
+    host: str = "127.0.0.1"
+    port: int = 0
+    enrol_token: str = ""
+    alibi_python: Path | None = None
+    run_job: RunJob = run_ray_job
+    capacity_bytes: int | None = None
+
+
+class Agent:
+    """The parts of a running agent."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Take the port, enrol when needed, open the store; nothing works yet."""
+        plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._stop = threading.Event()
+        self._plan = plan
+        self.connection = Connection(plan.server, plan.folder)
+        self._config = uvicorn.Config(
+            Starlette(), host=plan.host, port=plan.port, log_level="warning", access_log=False, server_header=False
+        )
+        self._socket = self._config.bind_socket()
+        self.url = f"http://{plan.host}:{self._socket.getsockname()[1]}"
+        if not self.connection.is_enrolled:
+            if not plan.enrol_token:
+                raise Misconfigured("this agent is not enrolled", advice="khatim agent invite, then --enrol-token.")
+            self.connection.enrol(plan.enrol_token, plan.name, self.url)
+        me = self.connection.identity
+        self._trust = Trust(TrustRoot.load(dumps(me.trusted_root)), me.instance, me.issuer)
+        self._key = tokens.public_key(me.token_key)
+        store = ZoneStore.ensure(plan.folder / "store", me.zone, capacity_bytes=plan.capacity_bytes)
+        self.zone = Zone(
+            name=me.zone,
+            agent=identity.agent(me.instance, me.zone, me.agent.removeprefix("agent:")),
+            store=store,
+            signer=RemoteSigner(self.connection.http, self.connection.token),
+            formats=load_formats(),
+            run_job=plan.run_job,
+            scratch=plan.folder / "scratch",
+            clock=now,
+        )
+        self.host = Host(
+            self.zone, plan.folder / "deployments", lambda: self._trust, self.connection.dossier, self.url
+        )
+        self._config.app = self._application()
+
+    def run(self) -> None:
+        """Work until stopped by a signal."""
+        loops = [
+            threading.Thread(target=self._forever, args=(step, pause), daemon=True)
+            for step, pause in ((self._work_once, POLL_S), (self._orders_once, ORDERS_S))
+        ]
+        self.host.restore()
+        for loop in loops:
+            loop.start()
+        try:
+            uvicorn.Server(self._config).run([self._socket])
+        finally:
+            self._stop.set()
+            self.host.close()
+            self.connection.close()
+
+    def engines(self) -> Sequence[Engine]:
+        """Return the drift engines at hand; alibi-detect has an environment of its own and may be absent."""
+        python = self._plan.alibi_python
+        return [ScipyEngine(), *([AlibiEngine(python)] if python and python.exists() else [])]
+
+    def _application(self) -> Starlette:
+        door = build_door(
+            self.zone.store,
+            zone=self.zone.name,
+            ticket_keys=[self._key],
+            on_stored=self._stored,
+            on_read=lambda _digest, _claims: None,
+            clock=now,
+            max_size=MAX_UPLOAD,
+        )
+        serving = build_serving(self.host.endpoints)
+        return Starlette(routes=[*serving.routes, Mount("/", door)], exception_handlers=serving.exception_handlers)
+
+    def _stored(self, blob: StoredBlob, claims: Mapping[str, Any]) -> None:
+        self.connection.placed(work.Placed(digest=str(blob.digest), size=blob.size, ticket=str(claims["ticket"])))
+
+    def _forever(self, step: Callable[[], bool], pause: float) -> None:
+        """Repeat *step*; a registry that is away is waited for, any other failure is logged and does not end the loop."""
+        while not self._stop.is_set():
+            busy = False
+            try:
+                busy = step()
+            except Unavailable as error:
+                log.warning("%s", error.detail)
+                self._stop.wait(1)
+            except Unauthenticated as error:
+                log.error("the registry does not know this agent any more: %s", error.detail)
+                self._stop.wait(5)
+            except Exception:
+                log.exception("an agent's step failed")
+                self._stop.wait(1)
+            if not busy:
+                self._stop.wait(pause)
+
+    def _orders_once(self) -> bool:
+        self.host.obey(self.connection.orders())
+        return False
+
+    def _work_once(self) -> bool:
+        job = self.connection.claim()
+        if job is None:
+            return False
+        began = time.monotonic()
+        try:
+            self._check_envelope(job)
+            with _Lease(self.connection, job) as lease:
+                outcome = self._do(job, lease.alive)
+            self.connection.complete(job.id, job.fence, outcome)
+        except Conflict as error:  # another agent holds the job by now, or it was cancelled
+            log.warning("job %s was given up: %s", job.id, error.detail)
+        except KhatimError as error:
+            log.warning("job %s (%s) failed: %s", job.id, job.kind, error.detail)
+            self._fail(job, error)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the registry must learn that the job failed
+            log.exception("job %s (%s) failed", job.id, job.kind)
+            self._fail(job, KhatimError(f"the agent failed: {type(error).__name__}: {str(error)[:500]}"))
+        log.info("job %s (%s) took %.1f s", job.id, job.kind, time.monotonic() - began)
+        return True
+
+    def _do(self, job: work.Work, alive: Callable[[], bool]) -> work.Outcome:
+        match job.kind:
+            case "deploy":
+                return self.host.deploy(job)
+            case "monitor":
+                return self.host.monitor(job, self.engines())
+            case _ if job.kind in DUTIES:
+                return DUTIES[job.kind](self.zone, job, alive)
+            case _:
+                raise Misconfigured(f"this agent cannot do jobs of the kind {job.kind!r}")
+
+    def _check_envelope(self, job: work.Work) -> None:
+        """Refuse work that the registry's key did not sign for this zone, this fence and this very specification."""
+        claims = tokens.read(job.envelope, self._key, audience=f"zone:{self.zone.name}", at=now(), kind="job")
+        said = {
+            "sub": job.id,
+            "job_kind": job.kind,
+            "fence": job.fence,
+            "spec": str(Digest.of(canonical(job.spec))),
+            "agent": self.connection.identity.agent,
+        }
+        if wrong := sorted(key for key, value in said.items() if claims.get(key) != value):
+            raise VerificationFailed(f"the envelope of job {job.id} does not match: {', '.join(wrong)}")
+
+    def _fail(self, job: work.Work, error: KhatimError) -> None:
+        retry = isinstance(error, Unavailable) and not isinstance(error, Refused)
+        try:
+            self.connection.fail(job.id, job.fence, error, retry=retry)
+        except Conflict as stale:
+            log.warning("job %s was given up: %s", job.id, stale.detail)
+
+
+class _Lease:
+    """Renews a job's lease in the background; when it cannot, the work is told to stop before the lease ends."""
+
+    def __init__(self, connection: Connection, job: work.Work) -> None:
+        self._connection = connection
+        self._job = job
+        self._until = job.lease_until
+        self._lost = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> _Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._lost:
+            raise Conflict("the lease was lost while the work ran")
+
+    def alive(self) -> bool:
+        """Whether the work should go on."""
+        return not self._lost and now() < self._until
+
+    def _renew(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S):
+            try:
+                lease = self._connection.heartbeat(self._job.id, self._job.fence)
+            except Unavailable:
+                continue  # `alive` answers False when the lease ends meanwhile
+            except KhatimError:
+                self._lost = True
+                return
+            self._until, self._lost = lease.lease_until, lease.order == "cancel"

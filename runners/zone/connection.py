@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's side of HTTP: its identity, and every call it makes to the registry.  The only way it learns anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from khatim.errors import KhatimError, Unavailable, from_problem
+from khatim.wire import answers, work
+
+RENEW_BEFORE = timedelta(minutes=7)
+RETRIES = 5
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+def now() -> datetime:
+    """Return the present moment of this machine."""
+    return datetime.now(UTC)
+
+
+class Connection:
+    """Calls as one agent.  Renews its identity before it ends and keeps it on disk (0600), so a restart needs no token."""
+
+    def __init__(self, server: str, folder: Path) -> None:
+        """Speak to *server* (scheme, host, port); keep the identity in *folder*."""
+        self.http = httpx.Client(base_url=server.rstrip("/"), timeout=30)
+        self._file = folder / "identity.json"
+        self._lock = threading.Lock()
+        self._identity: work.Identity | None = None
+        if self._file.exists():
+            self._identity = work.Identity.model_validate_json(self._file.read_bytes())
+
+    @property
+    def identity(self) -> work.Identity:
+        """Return the agent's identity; raises `Unavailable` before it is enrolled."""
+        if self._identity is None:
+            raise Unavailable("this agent is not enrolled", advice="Give it a token: --enrol-token.")
+        return self._identity
+
+    @property
+    def is_enrolled(self) -> bool:
+        """Whether the agent has an identity, valid or to be renewed."""
+        return self._identity is not None
+
+    def enrol(self, token: str, name: str, door: str) -> work.Identity:
+        """Redeem a one-time token."""
+        body = work.Enrol(name=name, door=door)
+        self._keep(self._call(work.Identity, "POST", "/v1/agent/enrolment", body, token=token))
+        return self.identity
+
+    def token(self) -> str:
+        """Return a valid identity token, renewed when it is about to end."""
+        with self._lock:
+            if self.identity.expires_at - now() < RENEW_BEFORE:
+                self._keep(self._call(work.Identity, "POST", "/v1/agent/identity", None, token=self.identity.token))
+            return self.identity.token
+
+    def claim(self) -> work.Work | None:
+        """Claim the next job, or None."""
+        found = self._raw("POST", "/v1/agent/jobs/claim", None, token=self.token())
+        return None if found is None else work.Work.model_validate(found)
+
+    def heartbeat(self, job: str, fence: int) -> work.Lease:
+        """Renew a lease."""
+        return self._call(work.Lease, "POST", f"/v1/agent/jobs/{job}/heartbeat", work.Heartbeat(fence=fence))
+
+    def complete(self, job: str, fence: int, outcome: work.Outcome) -> answers.Job:
+        """Bring a job's outcome."""
+        body = work.Complete(fence=fence, outcome=outcome)
+        return self._call(answers.Job, "POST", f"/v1/agent/jobs/{job}/completion", body)
+
+    def fail(self, job: str, fence: int, error: KhatimError, *, retry: bool = False) -> answers.Job:
+        """Say why a job could not be done."""
+        body = work.Failed(fence=fence, error=error.detail[:8000], problem=error.as_problem(), retry=retry)
+        return self._call(answers.Job, "POST", f"/v1/agent/jobs/{job}/failure", body)
+
+    def placed(self, body: work.Placed) -> answers.Placement:
+        """Report a blob that came through the door."""
+        return self._call(answers.Placement, "POST", "/v1/agent/artifacts", body)
+
+    def orders(self) -> work.Orders:
+        """Ask what every endpoint must do."""
+        return self._call(work.Orders, "GET", "/v1/agent/orders")
+
+    def dossier(self, path: str) -> answers.Dossier:
+        """Fetch everything needed to judge a version (``namespace/name@number``)."""
+        model, _, number = path.partition("@")
+        return self._call(answers.Dossier, "GET", f"/v1/models/{model}/versions/{number}/dossier")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+
+    def _call(
+        self, kind: type[Answer], method: str, path: str, body: BaseModel | None = None, *, token: str = ""
+    ) -> Answer:
+        return kind.model_validate(self._raw(method, path, body, token=token or self.token()))
+
+    def _raw(self, method: str, path: str, body: BaseModel | None, *, token: str) -> Any:
+        """Call; what may be repeated is repeated under one Idempotency-Key, so that nothing happens twice."""
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex}
+        content = body.model_dump_json().encode() if body is not None else b""
+        if content:
+            headers["Content-Type"] = "application/json"
+        for attempt in range(RETRIES):
+            try:
+                response = self.http.request(method, path, content=content, headers=headers)
+            except httpx.TransportError as error:
+                if attempt == RETRIES - 1:
+                    raise Unavailable(f"the registry does not answer: {type(error).__name__}") from error
+            else:
+                if response.status_code not in (502, 503, 504) or attempt == RETRIES - 1:
+                    return _read(response)
+            time.sleep(0.1 * 2**attempt)
+        raise Unavailable("the registry does not answer")
+
+    def _keep(self, identity: work.Identity) -> None:
+        draft = self._file.with_suffix(".new")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(identity.model_dump_json())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._file)
+        self._identity = identity
+
+
+def _read(response: httpx.Response) -> Any:
+    if response.is_success:
+        return response.json() if response.content else None
+    try:
+        problem: Mapping[str, Any] = response.json()
+    except json.JSONDecodeError:
+        problem = {"detail": f"the registry answered with status {response.status_code}"}
+    raise from_problem(problem, response.status_code)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Endpoints of an agent: loaded only after verification, remembered over a restart, obeying the registry's orders."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from khatim.errors import KhatimError, VerificationFailed
+from khatim.vocabulary import Digest
+from khatim.wire import answers, work
+from registry.signing import statements
+from runners.zone import arrow, capture, onnx_runtime, verification
+from runners.zone.capture import Capture
+from runners.zone.drift.schema import DriftPlan, Engine
+from runners.zone.duties import Zone
+from runners.zone.endpoints import Endpoint, Endpoints, EndpointState
+from runners.zone.verification import Trust
+
+log = logging.getLogger("khatim.runners.hosting")
+ANSWERING = "serving"
+
+
+@dataclass(frozen=True)
+class Served:
+    """One deployment that this agent has verified and loaded."""
+
+    deployment: str
+    endpoint: Endpoint
+    capture: Capture
+
+
+class Host:
+    """Loads, suspends and drops endpoints.  What answers under a model's name is its newest serving deployment."""
+
+    def __init__(
+        self, zone: Zone, folder: Path, trust: Callable[[], Trust], dossier: Callable[[str], answers.Dossier], url: str
+    ) -> None:
+        """Serve for *zone*; remember deployments in *folder*; *url* is where the endpoints are reached."""
+        self.endpoints = Endpoints()
+        self._zone = zone
+        self._folder = folder
+        self._trust = trust
+        self._dossier = dossier
+        self._url = url
+        self._served: dict[str, Served] = {}
+        self._states: dict[str, work.EndpointOrder] = {}
+        self._lock = threading.RLock()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def deploy(self, job: work.Work) -> work.Outcome:
+        """Verify, load and serve the version of a deployment job; return what was verified, signed."""
+        verified, served = self._load(job.spec)
+        with self._lock:
+            self._served[served.deployment] = served
+            self._arrange()
+        (self._folder / f"{served.deployment}.json").write_text(json.dumps(job.spec))
+        endpoint = f"{self._url}/v2/models/{served.endpoint.name}"
+        predicate = {"endpoint": endpoint, "providers": list(served.endpoint.session.providers), **verified}
+        statement = self._zone.attest(statements.DEPLOYMENT, [("model.onnx", job.spec["model"])], predicate)
+        return work.Deployed(
+            endpoint=endpoint,
+            providers=list(served.endpoint.session.providers),
+            verification=verified,
+            statement=statement,
+        )
+
+    def restore(self) -> None:
+        """Load again what was served before a restart, verified anew; what does not verify stays down."""
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                _, served = self._load(json.loads(file.read_text()))
+            except KhatimError as error:
+                log.warning("deployment %s is not served again: %s", file.stem, error.detail)
+                continue
+            with self._lock:
+                self._served[served.deployment] = served
+
+    def obey(self, orders: work.Orders) -> None:
+        """Do what the registry says about each endpoint, from the next request on."""
+        with self._lock:
+            self._states = {order.deployment: order for order in orders.endpoints}
+            for name in [name for name, order in self._states.items() if order.state in ("stopped", "refused")]:
+                self._drop(name)
+            self._arrange()
+
+    def monitor(self, job: work.Work, engines: Sequence[Engine]) -> work.Outcome:
+        """Compare what was captured at an endpoint with the model's reference, by every engine."""
+        with self._lock:
+            served = self._served.get(str(job.spec["deployment"]))
+        if served is None:
+            raise VerificationFailed("this agent does not serve that deployment")
+        taken = served.capture.take()
+        if not taken:
+            raise VerificationFailed("nothing flowed through the endpoint since the last run")
+        sample = pa.concat_tables(capture.unpack(self._zone.read(one.digest)) for one in taken)
+        reference = arrow.from_parquet(self._zone.read(job.spec["reference"]))
+        plan = DriftPlan(reference_digest=job.spec["reference"], seed=int(job.spec["seed"]))
+        reports = [engine.detect(_columns(reference), _columns(sample), plan) for engine in engines]
+        results = [{**asdict(report), "drifted": list(report.drifted)} for report in reports]
+        return work.Monitored(results=json.loads(json.dumps(results)), captured=sample.num_rows)
+
+    def close(self) -> None:
+        """Write what was captured and stop."""
+        for name in list(self._served):
+            self._drop(name, forget=False)
+
+    def _load(self, spec: Mapping[str, Any]) -> tuple[dict[str, Any], Served]:
+        verified = verification.verify(
+            self._dossier(spec["version"]),
+            self._trust(),
+            digest=spec["digest"],
+            zone=self._zone.name,
+            policy=spec["policy"],
+            seats=spec["seats"],
+            at=self._zone.clock(),
+        )
+        # Every file is read whole: the store compares each with its digest.
+        for file in spec["files"]:
+            for _ in self._zone.store.chunks(Digest.parse(file["digest"])):
+                pass
+        session = onnx_runtime.load(self._zone.read(spec["model"]), spec["providers"])
+        model, _, number = str(spec["version"]).partition("@")
+        kept = Capture(lambda data: self._zone.keep(data, "application/vnd.apache.arrow.stream").digest, spec["features"])
+        endpoint = Endpoint(name=model.replace("/", "."), version=number, session=session, capture=kept)
+        return verified, Served(str(spec["deployment"]), endpoint, kept)
+
+    def _arrange(self) -> None:
+        """Put under each model's name its newest serving deployment, else its newest suspended one."""
+        best: dict[str, tuple[bool, str, Endpoint]] = {}
+        for name, served in self._served.items():
+            order = self._states.get(name)
+            # A deployment that the orders do not name yet was verified a moment ago and is about to be reported.
+            is_serving = order is None or order.state == ANSWERING
+            state = EndpointState.SERVING if is_serving else EndpointState.SUSPENDED
+            endpoint = replace(
+                served.endpoint,
+                state=state,
+                finding=f"finding:{order.finding}" if order and order.finding else "",
+                because=order.because if order else "",
+            )
+            rank = (is_serving, name, endpoint)
+            if endpoint.name not in best or rank[:2] > best[endpoint.name][:2]:
+                best[endpoint.name] = rank
+        for gone in {one.name for one in self.endpoints.all()} - best.keys():
+            self.endpoints.remove(gone)
+        for _, _, endpoint in best.values():
+            self.endpoints.put(endpoint)
+
+    def _drop(self, name: str, *, forget: bool = True) -> None:
+        served = self._served.pop(name, None)
+        if served is not None:
+            served.capture.close()
+        if forget:
+            (self._folder / f"{name}.json").unlink(missing_ok=True)
+
+
+def _columns(table: pa.Table) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: table.column(name).to_numpy() for name in table.column_names}

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a runner verifies before it answers: bytes, signature, lineage, approvals, revocation.  Fails closed.
+
+The registry's word is not enough here: every statement is verified again with the trust root that the agent got at its
+enrolment, and what the registry says is compared with what was signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from khatim.errors import SignatureInvalid, VerificationFailed
+from khatim.vocabulary import Digest, Stage, VersionStatus
+from khatim.wire import answers
+from policies import quorum
+from registry import manifests
+from registry.signing import identity, oms, statements
+from registry.signing.identity import IdentityPolicy
+from registry.signing.verification import TrustRoot, VerifiedStatement, verify_bundle
+
+KINDS = {
+    "dataset": statements.DATASET_SNAPSHOT,
+    "features": statements.FEATURE_MATERIALIZATION,
+    "version": statements.TRAINING,
+}
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whom this agent believes: the trust root and the instance's identities."""
+
+    root: TrustRoot
+    instance: str
+    issuer: str
+
+    def verified(self, statement: answers.Statement, subjects: Sequence[Digest] = ()) -> VerifiedStatement:
+        """Verify one statement; raises `SignatureInvalid`, also for one that was revoked."""
+        if statement.revoked_because is not None:
+            raise SignatureInvalid(f"the statement was revoked: {statement.revoked_because}")
+        policy = IdentityPolicy.of_instance(
+            self.instance, self.issuer, {**identity.DEFAULT_ATTESTERS, statements.DEPLOYMENT: ("agent/*/*",)}
+        )
+        return verify_bundle(statement.bundle, self.root, policy, list(subjects))
+
+
+def verify(
+    dossier: answers.Dossier,
+    trust: Trust,
+    *,
+    digest: str,
+    zone: str,
+    policy: str,
+    seats: Sequence[Sequence[str]],
+    at: datetime,
+) -> dict[str, Any]:
+    """Verify everything about the version of *dossier*; return what was verified, for the deployment's statement.
+
+    Raises `VerificationFailed` (or `SignatureInvalid`) naming the first thing that does not hold.
+    """
+    version = dossier.version
+    _check_version(version, digest)
+    files = [(str(file["path"]), Digest.parse(str(file["digest"]))) for file in version.files]
+    own = dossier.nodes[0]
+    signature = _one(own, trust, statements.OMS_SIGNATURE, [oms.root_digest(files)])
+    oms.check_files(signature.parsed, files)
+    walked = [_attested(node, trust) for node in dossier.nodes if node.kind in KINDS]
+    if {"dataset"} - {node.kind for node in dossier.nodes}:
+        raise VerificationFailed(f"{version.ref} names no dataset that it was trained on")
+    granted = _approvals(dossier, trust, digest=digest, zone=zone, policy=policy, at=at)
+    voices = {number: {granted[role] for role in seat if role in granted} for number, seat in enumerate(seats)}
+    empty = voices.keys() - quorum.saturated(voices)
+    if empty or not seats:
+        missing = [" or ".join(seats[number]) for number in sorted(empty)]
+        raise VerificationFailed(
+            f"{version.ref} lacks valid approvals by different people: {', '.join(missing) or 'none was required'}",
+            missing=missing,
+        )
+    return {
+        "version": version.ref,
+        "digest": digest,
+        "signed_by": signature.identity,
+        "lineage": walked,
+        "approvals": dict(sorted(granted.items())),
+        "policy": policy,
+    }
+
+
+def _check_version(version: answers.Version, digest: str) -> None:
+    bases = version.model_dump().get("bases", [])
+    if version.digest != digest or str(manifests.digest_of({"files": version.files, "bases": bases})) != digest:
+        raise VerificationFailed(f"the manifest of {version.ref} is not the one that was dispatched", expected=digest)
+    if version.status != VersionStatus.READY.value:
+        raise VerificationFailed(f"{version.ref} is {version.status}")
+    if version.stage != Stage.PRODUCTION.value:
+        raise VerificationFailed(f"{version.ref} stands in stage {version.stage}, not in production")
+    if version.revoked_because is not None:
+        raise VerificationFailed(f"{version.ref} was revoked: {version.revoked_because}")
+
+
+def _one(node: answers.Node, trust: Trust, kind: str, subjects: Sequence[Digest]) -> VerifiedStatement:
+    failure: SignatureInvalid | None = None
+    for statement in node.statements:
+        try:
+            verified = trust.verified(statement, subjects)
+        except SignatureInvalid as error:
+            failure = error
+            continue
+        if verified.kind == kind:
+            return verified
+    raise failure or SignatureInvalid(f"{node.ref} has no statement of the kind {kind}")
+
+
+def _attested(node: answers.Node, trust: Trust) -> str:
+    subjects = [] if node.kind == "version" else [Digest.parse(node.digest)]
+    verified = _one(node, trust, KINDS[node.kind], subjects)
+    if identity.zone_of(verified.identity) != node.zone:
+        raise SignatureInvalid(f"{node.ref} stands in {node.zone}, but {verified.identity} attests it")
+    return node.ref
+
+
+def _approvals(
+    dossier: answers.Dossier, trust: Trust, *, digest: str, zone: str, policy: str, at: datetime
+) -> dict[str, str]:
+    active = {(one.approver, one.role) for one in dossier.approvals if one.state == "active"}
+    granted: dict[str, str] = {}
+    for statement in dossier.nodes[0].statements:
+        if statement.predicate_type != statements.APPROVAL:
+            continue
+        verified = trust.verified(statement)
+        said: Mapping[str, Any] = verified.predicate
+        approver, role, binding = str(said["approver"]), str(said["role"]), said["binding"]
+        is_bound = binding["version"] == digest and binding["zone"] == zone and binding["policy"] == policy
+        is_own = verified.identity == identity.person(trust.instance, approver)
+        expires = datetime.fromisoformat(str(said["expiresAt"])).astimezone(UTC)
+        if (approver, role) in active and is_bound and is_own and at < expires:
+            granted[role] = approver
+    return granted

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Access control by Casbin: what the shipped grants say, and that nothing but Casbin decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import casbin
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from khatim.errors import Misconfigured
+from khatim.vocabulary import NOBODY, SERVICE, Action, Actor, ActorKind, Resource, Role
+from policies.access import SERVICE_ROLE, CasbinAccess, Grant, read_grants
+from policies.loading import HERE, PolicyBundle
+
+MODEL = (HERE / "access.conf").read_text(encoding="utf-8")
+VERSION = Resource("version", "malignancy@1", "oncology", "ae-health", frozenset({"health.ae"}))
+# The whole matrix, so that a change of roles.csv is read twice: once there, once here.
+GRANTED: dict[Role, set[Action]] = {
+    Role.DATA_ENGINEER: {
+        Action.READ,
+        Action.DATASET_INGEST,
+        Action.FEATURES_MATERIALISE,
+        Action.ARTIFACT_UPLOAD,
+    },
+    Role.DATA_SCIENTIST: {
+        Action.READ,
+        Action.FEATURES_MATERIALISE,
+        Action.AUTHORISATION_REQUEST,
+        Action.TRAINING_REQUEST,
+        Action.VERSION_REGISTER,
+        Action.VERSION_EVALUATE,
+        Action.VERSION_PROMOTE,
+        Action.ALIAS_SET,
+        Action.DEPLOYMENT_REQUEST,
+        Action.ARTIFACT_UPLOAD,
+        Action.ARTIFACT_DOWNLOAD,
+    },
+    Role.VALIDATOR: {Action.READ, Action.LEDGER_READ, Action.VERSION_EVALUATE, Action.VERSION_APPROVE},
+    Role.PRIVACY_OFFICER: {
+        Action.READ,
+        Action.LEDGER_READ,
+        Action.VERSION_APPROVE,
+        Action.VERSION_REVOKE,
+        Action.AUTHORISATION_APPROVE,
+        Action.AUTHORISATION_REVOKE,
+    },
+    Role.MODEL_RISK_APPROVER: {
+        Action.READ,
+        Action.LEDGER_READ,
+        Action.VERSION_APPROVE,
+        Action.VERSION_REVOKE,
+        Action.AUTHORISATION_APPROVE,
+        Action.AUTHORISATION_REVOKE,
+        Action.FINDING_RESOLVE,
+    },
+    Role.PLATFORM_ENGINEER: {
+        Action.READ,
+        Action.AGENT_INVITE,
+        Action.AGENT_RETIRE,
+        Action.DEPLOYMENT_REQUEST,
+        Action.DEPLOYMENT_STOP,
+        Action.JOB_CANCEL,
+        Action.MONITOR_RUN,
+    },
+    Role.AUDITOR: {Action.READ, Action.LEDGER_READ, Action.ENGAGEMENT_EXPORT},
+    Role.AGENT: {
+        Action.READ,
+        Action.JOB_CLAIM,
+        Action.JOB_REPORT,
+        Action.STATEMENT_SUBMIT,
+        Action.ARTIFACT_UPLOAD,
+        Action.ARTIFACT_DOWNLOAD,
+    },
+}
+
+
+def person(*roles: Role) -> Actor:
+    return Actor("person:1", ActorKind.PERSON, frozenset(roles))
+
+
+def agent(zone: str | None, *roles: Role) -> Actor:
+    return Actor("agent:1", ActorKind.AGENT, frozenset(roles or (Role.AGENT,)), zone)
+
+
+def holder(role: Role) -> Actor:
+    return agent("ae-health") if role is Role.AGENT else person(role)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_may_do_exactly_what_is_written_here(bundle: PolicyBundle, role: Role) -> None:
+    allowed = {action for action in Action if bundle.access.decide(holder(role), action, VERSION)}
+
+    assert allowed == GRANTED[role]
+
+
+@pytest.mark.parametrize("action", Action)
+def test_nobody_gets_nothing(bundle: PolicyBundle, action: Action) -> None:
+    decision = bundle.access.decide(NOBODY, action, VERSION)
+
+    assert not decision
+    assert decision.rule == "access.conf:nobody"
+
+
+@pytest.mark.parametrize("action", Action)
+def test_nobody_with_every_role_still_gets_nothing(bundle: PolicyBundle, action: Action) -> None:
+    assert not bundle.access.decide(Actor("nobody", ActorKind.NOBODY, frozenset(Role)), action, VERSION)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_person_without_a_role_gets_nothing(bundle: PolicyBundle, action: Action) -> None:
+    assert not bundle.access.decide(person(), action, VERSION)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_the_service_itself_gets_nothing_that_is_not_written(bundle: PolicyBundle, action: Action) -> None:
+    assert not bundle.access.decide(SERVICE, action, VERSION)
+
+
+@pytest.mark.parametrize("zone", ["ae-onshore", "ext-de", "", "*", "ae-health-auh", "ae-healt"])
+@pytest.mark.parametrize("action", GRANTED[Role.AGENT])
+def test_an_agent_acts_in_its_own_zone_only(bundle: PolicyBundle, zone: str, action: Action) -> None:
+    decision = bundle.access.decide(agent("ae-health"), action, Resource("artifact", "x", "oncology", zone))
+
+    assert not decision
+    assert decision.rule == "access.conf:own-zone"
+
+
+@pytest.mark.parametrize("home", [None, "", "*", "AE-HEALTH", "ae-health\n"])
+def test_an_agent_without_a_proper_zone_acts_nowhere(bundle: PolicyBundle, home: str | None) -> None:
+    for zone in ("", "*", "ae-health", home or ""):
+        assert not bundle.access.decide(agent(home), Action.JOB_CLAIM, Resource("zone", "x", zone=zone))
+
+
+def test_an_agent_gains_nothing_by_a_role_for_people(bundle: PolicyBundle) -> None:
+    greedy = agent("ae-health", *Role)
+
+    allowed = {action for action in Action if bundle.access.decide(greedy, action, VERSION)}
+
+    assert allowed == GRANTED[Role.AGENT]
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_person_gains_nothing_by_the_role_of_an_agent(bundle: PolicyBundle, action: Action) -> None:
+    assert not bundle.access.decide(person(Role.AGENT), action, VERSION)
+
+
+def test_who_audits_does_not_act_also_not_by_another_role(bundle: PolicyBundle) -> None:
+    decision = bundle.access.decide(person(Role.AUDITOR, Role.VALIDATOR), Action.VERSION_APPROVE, VERSION)
+
+    assert not decision
+    assert decision.rule.startswith("roles.csv:")
+    assert "auditor forbids" in decision.reason
+
+
+def test_a_data_scientist_who_also_validates_passes_here(bundle: PolicyBundle) -> None:
+    """Separation of duties refuses them a version of their own; access control cannot know whose it is."""
+    assert not bundle.access.decide(person(Role.DATA_SCIENTIST), Action.VERSION_APPROVE, VERSION)
+    assert bundle.access.decide(person(Role.DATA_SCIENTIST, Role.VALIDATOR), Action.VERSION_APPROVE, VERSION)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_decision_names_its_row_of_the_file(bundle: PolicyBundle, role: Role) -> None:
+    lines = (HERE / "roles.csv").read_text(encoding="utf-8").splitlines()
+
+    for action in GRANTED[role]:
+        decision = bundle.access.decide(holder(role), action, VERSION)
+        line = lines[int(decision.rule.removeprefix("roles.csv:")) - 1]
+        assert line == f"p, {role.value}, *, *, {action.value}, allow"
+        assert decision.policy == str(bundle.digest)
+
+
+def test_a_refusal_says_who_may(bundle: PolicyBundle) -> None:
+    decision = bundle.access.decide(person(Role.DATA_ENGINEER), Action.FINDING_RESOLVE, VERSION)
+
+    assert decision.rule == "roles.csv:default"
+    assert "data-engineer" in decision.reason
+    assert "model-risk-approver" in decision.advice
+
+
+def test_an_unknown_bundle_still_has_a_digest_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "access.conf").write_text(MODEL)
+    (tmp_path / "roles.csv").write_text("p, validator, *, *, read, allow\n")
+    one = CasbinAccess.load(tmp_path)
+    (tmp_path / "roles.csv").write_text("p, validator, ae-*, *, read, allow\n")
+
+    assert one.policy.startswith("sha256:")
+    assert CasbinAccess.load(tmp_path).policy != one.policy
+
+
+def test_a_grant_to_the_service_is_for_the_service_only() -> None:
+    access = CasbinAccess(MODEL, read_grants("p, service, *, *, job.cancel, allow"))
+
+    assert access.decide(SERVICE, Action.JOB_CANCEL, VERSION)
+    assert not access.decide(SERVICE, Action.JOB_CLAIM, VERSION)
+    assert not access.decide(person(*Role), Action.JOB_CANCEL, VERSION)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("p, validator, *, *, read", "a row reads"),
+        ("p, validator, *, *, read, allow, more", "a row reads"),
+        ("g, validator, *, *, read, allow", "a row reads"),
+        ("p, validator, , *, read, allow", "a row reads"),
+        ("p, walidator, *, *, read, allow", "no role 'walidator'"),
+        ("p, validator, *, *, reed, allow", "no action matches 'reed'"),
+        ("p, validator, *, *, read, permit", "allow or deny"),
+        ("p, validator, *-health, *, read, allow", "end of a pattern"),
+    ],
+)
+def test_a_row_that_says_nothing_is_refused_by_its_line(row: str, words: str) -> None:
+    with pytest.raises(Misconfigured, match="roles.csv:3") as caught:
+        read_grants(f"# comment\n\n{row}\n")
+
+    assert words in caught.value.detail
+
+
+def test_a_row_written_twice_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="roles.csv:2: repeats roles.csv:1"):
+        CasbinAccess(MODEL, read_grants("p, validator, *, *, read, allow\np,validator,*,*,read,allow"))
+
+
+@pytest.mark.parametrize("model", ["", "[matchers]\nm = true", MODEL.replace("r.home", "r.hoem")])
+def test_casbins_own_complaints_do_not_leak(model: str) -> None:
+    with pytest.raises(Misconfigured, match=r"access\.conf"):
+        CasbinAccess(model, read_grants("p, validator, *, *, read, allow"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"access\.conf"):
+        CasbinAccess.load(tmp_path)
+
+
+names = st.sampled_from(["", "a", "ae", "ae-health", "ae-onshore", "ext-de", "oncology", "x"])
+patterns = st.sampled_from(["*", "a*", "ae-*", "ae-health", "ext-de", "oncology", "onc*"])
+subjects = st.sampled_from([*(role.value for role in Role), SERVICE_ROLE])
+actions = st.sampled_from([*(action.value for action in Action), "*", "version.*", "artifact.*"])
+grants = st.builds(
+    Grant, st.just(""), subjects, patterns, patterns, actions, st.sampled_from(["allow", "allow", "deny"])
+)
+actors = st.builds(
+    Actor,
+    st.just("one"),
+    st.sampled_from(ActorKind),
+    st.frozensets(st.sampled_from(Role), max_size=4),
+    st.one_of(st.none(), names),
+)
+resources = st.builds(Resource, st.just("version"), st.just("x"), names, names)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(grants, max_size=12, unique_by=lambda one: one.row),
+    st.lists(st.tuples(actors, st.sampled_from(Action), resources), min_size=1, max_size=6),
+)
+def test_every_decision_equals_plain_casbin(rows: list[Grant], questions: list[tuple[Actor, Action, Resource]]) -> None:
+    """The same rows and model in an enforcer of Casbin's own making, without our cache and our reading of files."""
+    placed = [Grant(f"roles.csv:{number}", *row.row) for number, row in enumerate(rows, start=1)]
+    ours = CasbinAccess(MODEL, placed)
+    model = casbin.Model()
+    model.load_model_from_text(MODEL)
+    plain = casbin.Enforcer(model)
+    for row in rows:
+        plain.add_policy(*row.row)
+
+    for actor, action, resource in [*questions, *questions]:
+        roles = {role.value for role in actor.roles} | ({SERVICE_ROLE} if actor.kind is ActorKind.SERVICE else set())
+        home = (actor.zone or "") if actor.kind is ActorKind.AGENT else "*"
+        expected = actor.kind is not ActorKind.NOBODY and plain.enforce(
+            roles, actor.kind.value, home, resource.zone, resource.namespace, action.value
+        )
+        decision = ours.decide(actor, action, resource)
+        assert decision.allowed is expected
+        if decision:
+            named = placed[int(decision.rule.removeprefix("roles.csv:")) - 1]
+            assert named.effect == "allow"
+            assert named.role in roles
