@@ -105,8 +105,13 @@ class Transaction(Reader):
         return uuid7(self.now)
 
     def add(self, row: Base) -> None:
-        """Put a new row into the transaction."""
+        """Put a new row into the transaction.
+
+        It is inserted at once: rows have keys and no relationships, so the unit of work would not know that a
+        statement comes before the evidence that names it.
+        """
         self._session.add(row)
+        self._session.flush()
 
     def execute(self, statement: Executable) -> Result[Any]:
         """Run a statement on operational tables (leases, presence); governed tables refuse it."""

@@ -13,6 +13,7 @@ import runners.routes
 from audit.transaction import Ledger
 from gateway import composition, problems, service_routes, sigstore_routes
 from gateway.composition import Parts
+from gateway.console import pages, visits
 from gateway.middleware import FrontDoor
 from gateway.sign_in import Authenticator
 from khatim import settings as khatim_settings
@@ -45,10 +46,11 @@ def create(parts: Parts) -> FastAPI:
         Authenticator: parts.authenticator,
         Parts: parts,
     }
-    app.state.error_page = None
+    app.state.error_page = visits.error_page
     problems.install(app)
     for module in (audit.routes, registry.routes, governance.routes, runners.routes, service_routes, sigstore_routes):
         app.include_router(module.router)
+    app.include_router(pages.router)
     return app
 
 

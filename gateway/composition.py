@@ -110,5 +110,3 @@ def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = ut
         authenticator=Authenticator(settings, ledger, issuer.key, clock),
         local_tokens=LocalTokens(issuer),
     )
-
-

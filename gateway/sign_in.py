@@ -28,6 +28,7 @@ from runners.agents import AUDIENCE, TokenIssuer
 COOKIE = "khatim_session"
 SESSION_TTL = timedelta(hours=8)
 LINK_TTL = timedelta(minutes=30)
+LINK_LIFE = timedelta(hours=12)  # longer than any link, shorter than its use is remembered (`audit.answers`)
 _AGENT_KINDS = {"agent": "agent:", "enrolment": "enrolment:"}
 
 
@@ -118,6 +119,13 @@ class Authenticator:
         if not cookie:
             raise Unauthenticated("sign in first", advice="Use the one-time link from the terminal.")
         return self._claims(cookie, "session")
+
+    def link_claims(self, link: str) -> Mapping[str, Any]:
+        """Return for whom a one-time link was made; whether it was used is known when it is redeemed."""
+        claims = self._claims(link, "link")
+        if timedelta(seconds=claims["exp"] - claims["iat"]) > LINK_LIFE:
+            raise Unauthenticated("the link was made for too long a time")
+        return claims
 
     def csrf_token(self, claims: Mapping[str, Any]) -> str:
         """Return the token that every form of this session carries."""

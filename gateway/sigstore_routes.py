@@ -28,9 +28,7 @@ async def raw_body(request: Request) -> bytes:
 
 
 @router.post(trust.SIGNING_CERT_PATH, status_code=201)
-def signing_cert(
-    reader: Read, office: Office, pen: Pen, body: dict[str, Any]
-) -> dict[str, Any]:
+def signing_cert(reader: Read, office: Office, pen: Pen, body: dict[str, Any]) -> dict[str, Any]:
     """Issue a ten-minute certificate for the caller's key (Fulcio v2)."""
     who = Identity(signing_name(reader, pen), pen.issuer)
     return authority_http.signing_cert(office, body, who, reader.now, challenge=reader.actor.ref)

@@ -21,7 +21,7 @@ from registry.signing import statements
 from registry.tables import ModelVersion
 
 
-def approve(  # noqa: PLR0913 - an approval is who, in which role, meaning what, for how long
+def approve(
     tx: Transaction,
     path: str,
     *,

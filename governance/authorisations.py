@@ -23,7 +23,7 @@ from registry.naming import Path, checked
 from registry.tables import DatasetVersion, FeatureViewVersion
 
 
-def request(  # noqa: PLR0913 - the terms of an authorisation
+def request(
     tx: Transaction,
     namespace: str,
     *,
@@ -97,7 +97,7 @@ def revoke(tx: Transaction, name: str, *, because: str) -> Authorisation:
     return row
 
 
-def train(  # noqa: PLR0913 - the terms of one run
+def train(
     tx: Transaction,
     name: str,
     *,

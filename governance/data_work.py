@@ -18,7 +18,7 @@ from registry.naming import checked
 from registry.tables import DatasetVersion
 
 
-def ingest(  # noqa: PLR0913 - where, what and by which contract
+def ingest(
     tx: Transaction,
     namespace: str,
     name: str,

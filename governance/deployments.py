@@ -66,18 +66,14 @@ def request(tx: Transaction, path: str, *, zone: str, notary: Notary, rules: Pol
         "seats": promotion.seats_required(tx, version, rules=rules),
         "policy": str(rules.digest),
     }
-    work.request(
-        tx, JobKind.DEPLOY, namespace=row.namespace, zone=zone, about=row.ref, spec=spec, priority=work.URGENT
-    )
+    work.request(tx, JobKind.DEPLOY, namespace=row.namespace, zone=zone, about=row.ref, spec=spec, priority=work.URGENT)
     return row
 
 
 def started(tx: Transaction, job: Job, outcome: wire.Deployed, *, notary: Notary) -> str:
     """Take in that the runner verified everything and serves; its signed statement says what it verified."""
     row = queries.identified(tx, Deployment, job.spec["deployment"], for_update=True)
-    verified = notary.check(
-        outcome.statement, statements.DEPLOYMENT, [Digest.parse(job.spec["model"])], zone=job.zone
-    )
+    verified = notary.check(outcome.statement, statements.DEPLOYMENT, [Digest.parse(job.spec["model"])], zone=job.zone)
     if row.state != "requested":
         raise Conflict(f"the deployment is {row.state} by now", advice="Stop the endpoint.")
     notary.admit(tx, row.ref, outcome.statement, verified)

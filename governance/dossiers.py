@@ -24,7 +24,10 @@ def dossier_of(reader: Reader, path: str, *, notary: Notary) -> answers.Dossier:
         approvals=[answers.Approval.model_validate(row) for row in queries.approvals_of(reader, version.ref)],
         evidence=[answers.Evidence.model_validate(row) for row in queries.evidence_of(reader, version.ref)],
         deployments=[answers.Deployment.model_validate(row) for row in deployments],
-        decisions=[one.model_dump(mode="json") for one in ledger.about(reader, [version.ref, *(row.ref for row in deployments)])],
+        decisions=[
+            one.model_dump(mode="json")
+            for one in ledger.about(reader, [version.ref, *(row.ref for row in deployments)])
+        ],
         trusted_root=dict(notary.trusted_root),
         identities=plain(notary.policy().allowed),
         at=reader.now,

@@ -91,7 +91,7 @@ def submit_scan(
     return f"evidence:{row.id}"
 
 
-def _keep(  # noqa: PLR0913 - the columns of one piece of evidence
+def _keep(
     tx: Transaction,
     version: ModelVersion,
     *,

@@ -64,7 +64,7 @@ def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary
 
 
 def _file(file: dict[str, object], rules: PolicyBundle) -> values.FileFact:
-    verdict = rules.formats.by_name(str(file["path"]))
+    verdict = rules.formats.by_name(str(file["path"]), FileRole(str(file["role"])))
     return values.FileFact(
         path=str(file["path"]),
         role=FileRole(str(file["role"])),
@@ -77,8 +77,9 @@ def _file(file: dict[str, object], rules: PolicyBundle) -> values.FileFact:
 
 def _evidence(row: Evidence, version: ModelVersion) -> values.Evidence:
     metrics = {
-        name: values.Measure(value=one["value"], lower=one.get("lower"), upper=one.get("upper"))
+        name: values.Measure(value=one["value"], lower=one.get("low"), upper=one.get("high"))
         for name, one in row.details.get("metrics", {}).items()
+        if one["value"] is not None
     }
     # Evidence was admitted only with a verified statement whose subjects are this version's files.
     return values.Evidence(

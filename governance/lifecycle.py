@@ -31,7 +31,7 @@ def register(
     tags = set(body.tags)
     for file in body.files:
         placed = registered.placement(tx, file.digest, body.zone)
-        verdict = rules.formats.by_name(file.path)
+        verdict = rules.formats.by_name(file.path, file.role)
         if verdict.verdict is Verdict.REFUSED:
             raise FormatRefused(f"{file.path}: {verdict.reason}", advice=verdict.advice, format=verdict.format)
         if placed.size != file.size:

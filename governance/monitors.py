@@ -44,9 +44,7 @@ def submit(tx: Transaction, job: Job, outcome: wire.Monitored, *, rules: PolicyB
     """Take in the results; on drift open a finding and do what the approved runtime policy says."""
     row = queries.identified(tx, Deployment, job.spec["deployment"], for_update=True)
     is_drift = any(bool(result["is_drift"]) for result in outcome.results)
-    run = MonitorRun(
-        id=tx.new_id(), deployment_id=row.id, is_drift=is_drift, results=outcome.results, at=tx.now
-    )
+    run = MonitorRun(id=tx.new_id(), deployment_id=row.id, is_drift=is_drift, results=outcome.results, at=tx.now)
     tx.add(run)
     tx.record(
         MonitorRan(
@@ -68,9 +66,7 @@ def _follow(tx: Transaction, row: Deployment, run: MonitorRun, rules: PolicyBund
     version = registered.numbered(tx, ModelVersion, row.version_ref.partition(":")[2], for_update=True)
     tier = registered.tier_of(tx, version)
     others = deployments.serving_others(tx, row)
-    effect = rules.runtime.effect(
-        RuntimeEvent.DRIFT, tier, since=tx.now, at=tx.now, has_fallback=bool(others)
-    )
+    effect = rules.runtime.effect(RuntimeEvent.DRIFT, tier, since=tx.now, at=tx.now, has_fallback=bool(others))
     drifted = sorted({f for result in run.results for f in result.get("drifted", [])})
     finding = findings.open_(
         tx,

@@ -43,7 +43,7 @@ def promote(
     return version
 
 
-def require_open(  # noqa: PLR0913 - a gate is asked for a version, a transition and a zone, by rules and signatures
+def require_open(
     tx: Transaction,
     version: ModelVersion,
     transition: Transition,
@@ -73,7 +73,7 @@ def seats_required(reader: Reader, version: ModelVersion, *, rules: PolicyBundle
     ]
 
 
-def gate_of(  # noqa: PLR0913 - as above
+def gate_of(
     reader: Reader,
     version: ModelVersion,
     transition: Transition,

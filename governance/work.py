@@ -21,7 +21,7 @@ def spec_digest(spec: Mapping[str, Any]) -> str:
     return str(Digest.of(canonical(spec)))
 
 
-def request(  # noqa: PLR0913 - a job is its kind, its place, its subject and its specification
+def request(
     tx: Transaction,
     kind: JobKind,
     *,

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     entity: str = Field(default="local", pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     instance: str = Field(default="local", pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
     policies: Path | None = None
+    zone: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9.-]{0,62})?$")  # where the control plane itself stands
     database: DatabaseSettings = DatabaseSettings()
     oidc: OidcSettings | None = None
     max_body: int = Field(default=2_000_000, ge=10_000)

@@ -10,15 +10,15 @@ from sqlalchemy import select
 from audit.transaction import Transaction
 from khatim.errors import ResidencyRefused
 from khatim.vocabulary import Action, Decision, Resource
-from policies.loading import PolicyBundle
 from policies import residency
+from policies.loading import PolicyBundle
 from policies.residency import Movement, MovementKind
 from registry import queries
 from registry.events import ArtifactDownloadAuthorised, ArtifactPlaced, ArtifactUploadAuthorised
 from registry.tables import Placement
 
 
-def admit_upload(  # noqa: PLR0913 - one ticket speaks about all of these
+def admit_upload(
     tx: Transaction, digest: str, *, zone: str, size: int, media_type: str, tags: Sequence[str], rules: PolicyBundle
 ) -> Decision:
     """Let the actor bring *size* bytes of *digest* into *zone*, if access and residency allow it."""
@@ -46,7 +46,7 @@ def admit_download(tx: Transaction, digest: str, *, zone: str, to_zone: str, rul
     return placed
 
 
-def place(  # noqa: PLR0913 - the columns of one placement
+def place(
     tx: Transaction, digest: str, *, zone: str, size: int, media_type: str, tags: Sequence[str], basis: str
 ) -> Placement:
     """Note that the zone's agent (the actor) holds *digest*.  A second report of the same copy changes nothing."""
@@ -74,7 +74,7 @@ def place(  # noqa: PLR0913 - the columns of one placement
     return row
 
 
-def decide_movement(  # noqa: PLR0913 - a movement has two ends, a kind, tags and rules
+def decide_movement(
     tx: Transaction, kind: MovementKind, zone: str, to_zone: str, tags: Sequence[str], rules: PolicyBundle
 ) -> Decision:
     """Ask the residency rules; raises `ResidencyRefused` with rule id, legal basis and certainty."""

@@ -44,5 +44,7 @@ class Path:
 def checked(text: str, what: str) -> str:
     """Return *text* when it may name a *what*; raises `Malformed` otherwise."""
     if not is_name(text):
-        raise Malformed(f"{text[:80]!r} cannot name a {what}: lower-case letters, digits, dot, dash, 1 to 64 characters")
+        raise Malformed(
+            f"{text[:80]!r} cannot name a {what}: lower-case letters, digits, dot, dash, 1 to 64 characters"
+        )
     return text

@@ -68,7 +68,7 @@ class Notary:
         tx.add(row)
         return row
 
-    def attest(  # noqa: PLR0913 - who says what about which bytes
+    def attest(
         self,
         tx: Transaction,
         about: str,

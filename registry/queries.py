@@ -104,7 +104,9 @@ def newest_versions(reader: Reader, names: Sequence[tuple[str, str]]) -> dict[tu
     if not names:
         return {}
     key = (ModelVersion.namespace, ModelVersion.name)
-    query = select(ModelVersion).distinct(*key).where(tuple_(*key).in_(names)).order_by(*key, ModelVersion.number.desc())
+    query = (
+        select(ModelVersion).distinct(*key).where(tuple_(*key).in_(names)).order_by(*key, ModelVersion.number.desc())
+    )
     rows = reader.scalars(query)
     return {(row.namespace, row.name): row for row in rows if reader.may(Action.READ, row.resource)}
 

@@ -26,7 +26,7 @@ def create_model(tx: Transaction, namespace: str, name: str, *, description: str
     return _created(tx, namespace, name, description=description, tier=tier, by=tx.actor.ref)
 
 
-def register(  # noqa: PLR0913 - a version is its manifest, its parents, its training and its zone
+def register(
     tx: Transaction,
     namespace: str,
     name: str,

@@ -104,7 +104,9 @@ def door_of(reader: Reader, zone: str) -> str:
     query = select(Agent.door).where(Agent.zone == zone, Agent.state == "active").order_by(Agent.id.desc()).limit(1)
     door: str | None = reader.scalar(query)
     if door is None:
-        raise NotFound(f"no agent is enrolled in zone {zone}", advice="Enrol one: khatim agent invite, khatim agent run.")
+        raise NotFound(
+            f"no agent is enrolled in zone {zone}", advice="Enrol one: khatim agent invite, khatim agent run."
+        )
     return door
 
 

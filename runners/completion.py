@@ -126,7 +126,7 @@ def _trained(tx: Transaction, job: Job, outcome: wire.Trained, notary: Notary, r
     for placed in outcome.placed:
         place_blob(tx, placed, zone=job.zone, tags=view.tags, basis=job.ref)
     manifest = manifests.manifest_of(
-        {**file.model_dump(mode="json"), "format": rules.formats.by_name(file.path).format} for file in outcome.files
+        {**file.model_dump(mode="json"), "format": rules.formats.by_name(file.path, file.role).format} for file in outcome.files
     )
     row = versions.register(
         tx,

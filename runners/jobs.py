@@ -162,5 +162,3 @@ def _renewed(tx: Transaction, job_id: uuid.UUID, fence: int) -> datetime:
     if renewed is None:
         raise NotFound(f"there is no job {job_id}")
     return renewed
-
-

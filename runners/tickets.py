@@ -69,7 +69,7 @@ def placed(tx: Transaction, body: wire.Placed, *, issuer: TokenIssuer) -> Placem
     )
 
 
-def _ticket(  # noqa: PLR0913 - the claims of one ticket
+def _ticket(
     tx: Transaction,
     op: str,
     zone: str,

@@ -21,7 +21,6 @@ from gateway.console.parts import (
     File,
     Gate,
     Lineage,
-    ModelLine,
     NextStep,
     Phrase,
     Proof,
@@ -83,6 +82,30 @@ class ErrorPage:
     members: tuple[tuple[str, str], ...] = ()  #: the problem's extension members: rule, legal basis, unmet ...
     is_recorded: bool = False  #: whether a refusal was written to the ledger
     back: str = ""  #: address of the page from which the refused form was sent
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How far the approvals of a version are."""
+
+    state: Literal["none", "waiting", "complete", "expired", "suspended"]  #: where they stand
+    given: int = 0  #: approvals in force
+    needed: int = 0  #: approvals the gate to production asks for
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """One registered model, with its latest version."""
+
+    namespace: str  #: its namespace
+    name: str  #: its name inside the namespace
+    version: int | None  #: number of the latest version; None while there is none
+    stage: Stage  #: stage of that version
+    status: VersionStatus  #: whether its files were scanned
+    zone: str  #: zone that holds its files
+    tags: tuple[str, ...]  #: data tags it inherited from its data
+    approvals: Tally  #: how far its approvals are
+    changed_at: datetime  #: when the latest version was registered or last changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gateway.console.wording import listed, named, words
 from governance.tables import Approval, Deployment, Evidence
 from khatim.vocabulary import Action, Digest, Role, Stage, VersionStatus
 from policies import gates
-from policies.facts import Binding, Facts, Transition
+from policies.facts import Facts, Transition
 from policies.gates import Outcome
 from policies.loading import PolicyBundle
 from policies.requirements import Kind, Requirement
@@ -127,7 +127,7 @@ def _days(case: Case, roles: list[Role]) -> int:
     """Return how long an approval will hold: the shortest that the gate allows for these roles."""
     asked = gates.gate_of(case.rules.gates, Transition.PRODUCTION, case.known).values()
     limits = [one.max_validity_days for one in asked if one.kind is Kind.APPROVALS and one.roles & frozenset(roles)]
-    return min([limit for limit in limits if limit is not None], default=VALID_DAYS)
+    return int(min((limit for limit in limits if limit is not None), default=VALID_DAYS))
 
 
 def promote_to(case: Case) -> Stage | None:
@@ -139,26 +139,44 @@ def promote_to(case: Case) -> Stage | None:
 
 def step(case: Case, gate: parts.Gate | None, approve: parts.ApproveForm | None) -> parts.NextStep:
     """Say in one sentence what waits, and for whom."""
-    version = case.version
-    if version.revoked_because is not None:
+    if gate is None:
+        settled = _stopped(case) or parts.NextStep("done", words("This version is archived."))
+    else:
+        settled = _stopped(case) or _settled(case) or _open_step(case, gate, approve)
+    return settled
+
+
+def _stopped(case: Case) -> parts.NextStep | None:
+    """Return what stopped the version, if anything did."""
+    if case.version.revoked_because is not None:
         return parts.NextStep("stopped", words("This version is revoked for good."), words("Register a new version."))
-    if version.status == VersionStatus.FAILED.value:
-        return parts.NextStep("stopped", words("Its files did not pass the scan."), words("Correct them and register a new version."))
-    if version.status == VersionStatus.PENDING.value:
-        return parts.NextStep("wait", words("The zone's agent scans the files."))
+    if case.version.status == VersionStatus.FAILED.value:
+        advice = words("Correct them and register a new version.")
+        return parts.NextStep("stopped", words("Its files did not pass the scan."), advice)
     suspended = next((row for row in case.approvals if row.state == "suspended"), None)
     if suspended is not None:
-        return parts.NextStep("stopped", words("Its approvals are suspended until the finding is resolved."), suspended.state_because)
-    if case.transition is Transition.DEPLOY:
-        is_served = any(row.state == "serving" for row in case.deployments)
-        text = words("It is in production and serves.") if is_served else words("It is in production; no endpoint serves it yet.")
-        return parts.NextStep("done", text)
-    if gate is None:
-        return parts.NextStep("done", words("This version is archived."))
+        text = words("Its approvals are suspended until the finding is resolved.")
+        return parts.NextStep("stopped", text, suspended.state_because)
+    return None
+
+
+def _settled(case: Case) -> parts.NextStep | None:
+    """Return what needs no person: the scan that runs, or that the version is in production."""
+    if case.version.status == VersionStatus.PENDING.value:
+        return parts.NextStep("wait", words("The zone's agent scans the files."))
+    if case.transition is not Transition.DEPLOY:
+        return None
+    if any(row.state == "serving" for row in case.deployments):
+        return parts.NextStep("done", words("It is in production and serves."))
+    return parts.NextStep("done", words("It is in production; no endpoint serves it yet."))
+
+
+def _open_step(case: Case, gate: parts.Gate, approve: parts.ApproveForm | None) -> parts.NextStep:
+    """Return what a person must do before the version is in production."""
     if approve is not None:
         roles = listed([named("role", role.value) for role in approve.roles])
-        return parts.NextStep("act", words("Your approval is asked for, in the role: %(roles)s.", roles=roles),
-                              words("What it will be bound to stands on this page."))  # fmt: skip
+        text = words("Your approval is asked for, in the role: %(roles)s.", roles=roles)
+        return parts.NextStep("act", text, words("What it will be bound to stands on this page."))
     unmet = [one for one in gate.requirements if not one.is_met]
     if unmet:
         return parts.NextStep("wait", words("Not all requirements for production are met."), unmet[0].text)

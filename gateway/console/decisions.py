@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from audit.canonical import canonical
 from audit.transaction import Transaction
+from gateway.console.labels import mark
 from governance import approvals, facts, promotion
 from governance.tables import Approval
 from khatim.errors import Conflict, Malformed
@@ -36,28 +37,30 @@ def approve(  # noqa: PLR0913 - the fields of the form
     rules: PolicyBundle,
 ) -> Approval:
     """Approve a version as its page showed it; raises `Conflict` when that is not what it is now."""
-    _said(meaning, "the meaning of the signature")
+    _said(meaning, mark("The meaning of the signature is missing."))
     version = queries.numbered(tx, ModelVersion, path)
     known = facts.facts_of(tx, version, zone=version.zone, notary=notary, rules=rules)
     binding = gates.binding_of(rules.gates, Transition.PRODUCTION, known)
     if str(Digest.of(canonical(binding.as_members()))) != seen:
         raise Conflict(
-            "What you saw has changed: evidence, data or policy is not what it was when you opened the page.",
-            advice="Open the page again, look at what is new, and decide then.",
+            mark("What you saw has changed: evidence, data or policy is not what it was when you opened the page."),
+            advice=mark("Open the page again, look at what is new, and decide then."),
         )
     return approvals.approve(
         tx, path, role=role, meaning=meaning, comment=comment, valid_days=days, notary=notary, rules=rules
     )
 
 
-def promote(
+def promote(  # noqa: PLR0913 - the fields of the form
     tx: Transaction, path: str, *, to: Stage, because: str, notary: Notary, rules: PolicyBundle
 ) -> ModelVersion:
     """Move a version to another stage."""
-    return promotion.promote(tx, path, to, because=_said(because, "the reason"), notary=notary, rules=rules)
+    return promotion.promote(
+        tx, path, to, because=_said(because, mark("The reason is missing.")), notary=notary, rules=rules
+    )
 
 
-def _said(text: str, what: str) -> str:
+def _said(text: str, otherwise: str) -> str:
     if len(text.strip()) < _WORDS_LEAST:
-        raise Malformed(f"{what} is missing", advice="Write a few words.")
+        raise Malformed(otherwise, advice=mark("Write a few words."))
     return text.strip()

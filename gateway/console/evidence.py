@@ -30,7 +30,9 @@ def evaluation(row: tables.Evidence, names: Names, statement: str, holdout: str)
     """Read an in-toto test result as `runners` writes it; its configuration says thresholds and confidence."""
     found = row.details
     settings = _configuration(found)
-    failed, passed = ({str(test).split(" ")[0] for test in found.get(key, ())} for key in ("failedTests", "passedTests"))
+    failed, passed = (
+        {str(test).split(" ")[0] for test in found.get(key, ())} for key in ("failedTests", "passedTests")
+    )
     metrics = []
     for name, measured in found.get("metrics", {}).items():
         estimate = _estimate(measured)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contexts of the lists: models, the ledger, one entry of it.  A fixed number of queries each, whatever the rows."""
+"""The contexts of the lists: models, the ledger, one entry of it.  A fixed number of queries each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.console import contexts, labels, parts
 from gateway.console.wording import named
 from governance import queries as decided
 from governance.tables import Approval
-from khatim.vocabulary import Action, ActorKind, Stage, VersionStatus
+from khatim.vocabulary import Access, Action, Actor, ActorKind, Stage, VersionStatus
 from khatim.wire import answers
 from policies.facts import Transition
 from policies.loading import PolicyBundle
@@ -68,8 +68,8 @@ def models_page(
     return contexts.ModelsPage(chrome, search, tuple(lines), after, following or "")
 
 
-def _line(model: Model, version: ModelVersion | None, approvals: parts.Tally) -> parts.ModelLine:
-    return parts.ModelLine(
+def _line(model: Model, version: ModelVersion | None, approvals: contexts.Tally) -> contexts.ModelLine:
+    return contexts.ModelLine(
         namespace=model.namespace,
         name=model.name,
         version=version.number if version else None,
@@ -84,21 +84,21 @@ def _line(model: Model, version: ModelVersion | None, approvals: parts.Tally) ->
 
 def tally(
     model: Model, version: ModelVersion | None, approvals: Sequence[Approval], rules: PolicyBundle, at: datetime
-) -> parts.Tally:
+) -> contexts.Tally:
     """Count the approvals in force against those that the gate to production asks for."""
     if version is None:
-        return parts.Tally("none")
+        return contexts.Tally("none")
     asked = rules.gates.between(Transition.PRODUCTION, model.tier, frozenset(version.tags) or UNDECLARED).values()
     needed = sum(one.count for one in asked if one.kind is Kind.APPROVALS)
     live = {row.approver for row in approvals if row.state == "active" and row.expires_at > at}
     given = min(len(live), needed)
     if any(row.state == "suspended" for row in approvals):
-        return parts.Tally("suspended", given, needed)
+        return contexts.Tally("suspended", given, needed)
     if given >= needed:
-        return parts.Tally("complete", given, needed)
+        return contexts.Tally("complete", given, needed)
     if approvals and not live:
-        return parts.Tally("expired", given, needed)
-    return parts.Tally("waiting" if approvals else "none", given, needed)
+        return contexts.Tally("expired", given, needed)
+    return contexts.Tally("waiting" if approvals else "none", given, needed)
 
 
 # --- the ledger ---
@@ -205,8 +205,6 @@ def _gist(kind: str, payload: Mapping[str, Any]) -> parts.Phrase:
     return str(payload.get("detail") or payload.get("because") or "")
 
 
-def sees_ledger(reader: Reader) -> bool:
+def sees_ledger(access: Access, actor: Actor) -> bool:
     """Whether the actor may read the ledger."""
-    return bool(reader.may(Action.LEDGER_READ, ledger.LEDGER))
-
-
+    return bool(access.decide(actor, Action.LEDGER_READ, ledger.LEDGER))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from khatim.vocabulary import ActorKind, Certainty, FileRole, Role, Stage, VersionStatus
+from khatim.vocabulary import ActorKind, Certainty, FileRole, Role, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +32,6 @@ class Who:
     ref: str  #: the opaque reference that stands in the ledger
     name: str = ""  #: the name from the directory; empty when there is none, then the reference is shown
     kind: ActorKind = ActorKind.PERSON  #: person, agent or service
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How far the approvals of a version are."""
-
-    state: Literal["none", "waiting", "complete", "expired", "suspended"]  #: where they stand
-    given: int = 0  #: approvals in force
-    needed: int = 0  #: approvals the gate to production asks for
-
-
-@dataclass(frozen=True, slots=True)
-class ModelLine:
-    """One registered model, with its latest version."""
-
-    namespace: str  #: its namespace
-    name: str  #: its name inside the namespace
-    version: int | None  #: number of the latest version; None while there is none
-    stage: Stage  #: stage of that version
-    status: VersionStatus  #: whether its files were scanned
-    zone: str  #: zone that holds its files
-    tags: tuple[str, ...]  #: data tags it inherited from its data
-    approvals: Tally  #: how far its approvals are
-    changed_at: datetime  #: when the latest version was registered or last changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from markupsafe import Markup
 from gateway.console import addresses, assets, formats, graphs, labels, parts, plots
 from gateway.console.contexts import PAGES, Context
 from gateway.console.language import Language, Theme, direction, translations
-from khatim.errors import KhatimError
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -99,19 +98,8 @@ def _lineage(lineage: parts.Lineage, title: str, description: str, lang: Languag
     ]
     edges = [graphs.Edge(edge.source, edge.target, word(edge.relation, "relation", lang)) for edge in lineage.edges]
     drawn = graphs.svg(nodes, edges, title=title, description=description, rtl=direction(lang) == "rtl", prefix="lin")
-    return Markup(drawn)  # noqa: S704  # graphs.svg escapes every text it is given
+    return Markup(drawn)  # graphs.svg escapes every text it is given
 
 
 def _brief(digest: str) -> str:
     return digest.rpartition(":")[2][:12]
-
-
-def messages_in_code() -> set[str]:
-    """Return the message ids that stand in Python: the labels, and titles and advice of every error."""
-    found = {message for group in labels.LABELS.values() for message in group.values()}
-    waiting: list[type[KhatimError]] = [KhatimError]
-    while waiting:
-        error = waiting.pop()
-        found.update(text for text in (error.title(), error.advice) if text)
-        waiting.extend(child for child in error.__subclasses__() if child.__module__ == KhatimError.__module__)
-    return found

@@ -16,9 +16,9 @@ from gateway.composition import Parts
 from gateway.console import addresses, contexts, language, listings, parts, rendering, sessions
 from gateway.console.assets import PAGE_HEADERS
 from gateway.console.labels import mark
-from gateway.sign_in import COOKIE
+from gateway.sign_in import roles_of
 from khatim.errors import Forbidden, KhatimError, LinkUsed, Refused, TokenExpired, Unauthenticated
-from khatim.vocabulary import ActorKind, Role
+from khatim.vocabulary import NOBODY, Actor, ActorKind
 from registry import queries
 
 Wiring = Annotated[Parts, Depends(part(Parts))]
@@ -51,17 +51,14 @@ def visit(request: Request, reader: Read, wiring: Wiring) -> Visit:
     if reader.actor.kind is not ActorKind.PERSON:
         raise Unauthenticated("sign in first", advice="Use the one-time link from the terminal.")
     name = queries.people(reader, [reader.actor.ref]).get(reader.actor.ref, "")
-    chrome = chrome_of(request, wiring, parts.Who(reader.actor.ref, name), reader.actor.roles)
-    return Visit(request, reader, wiring, chrome)
+    return Visit(request, reader, wiring, chrome_of(request, wiring, reader.actor, name))
 
 
 Visiting = Annotated[Visit, Depends(visit)]
 
 
-def chrome_of(
-    request: Request, wiring: Parts, who: parts.Who | None = None, roles: frozenset[Role] = frozenset()
-) -> contexts.Chrome:
-    """Return what stands around a page."""
+def chrome_of(request: Request, wiring: Parts, actor: Actor = NOBODY, name: str = "") -> contexts.Chrome:
+    """Return what stands around a page of *actor*, whose name is *name*."""
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     notice = NOTICES.get(request.query_params.get("done", ""))
     return contexts.Chrome(
@@ -69,9 +66,9 @@ def chrome_of(
         instance=f"ledger.{wiring.settings.instance}.khatim",
         zone=wiring.settings.zone,
         is_local_mode=wiring.settings.is_local,
-        who=who,
-        roles=tuple(sorted(roles)),
-        sees_ledger=listings.reads_ledger(wiring.rules.access, roles),
+        who=parts.Who(actor.ref, name) if actor.is_somebody else None,
+        roles=tuple(sorted(actor.roles)),
+        sees_ledger=listings.sees_ledger(wiring.rules.access, actor),
         csrf=_csrf(request, wiring),
         notice=contexts.Notice(is_done=True, text=notice) if notice else None,
     )
@@ -114,8 +111,8 @@ def error_page(request: Request, error: KhatimError) -> Response:
         return response
     try:
         claims = wiring.authenticator.session_claims(request)
-        who = parts.Who(str(claims["sub"]), str(claims["name"]))
-        chrome = chrome_of(request, wiring, who, frozenset(Role(name) for name in claims["roles"]))
+        actor = Actor(str(claims["sub"]), ActorKind.PERSON, roles_of(claims["roles"]))
+        chrome = chrome_of(request, wiring, actor, str(claims["name"]))
     except Unauthenticated:
         chrome = chrome_of(request, wiring)
     is_form = request.method == "POST"

@@ -182,15 +182,15 @@ def upgrade() -> None:
             comment="the payload that was too large for the body, which names its digest",
         ),
         sa.CheckConstraint(
-            "(convert_from(body, 'UTF8')::json ->> 'payload_digest') IS NOT DISTINCT FROM 'sha256:' || encode(sha256(payload), 'hex')",
+            "(replace(convert_from(body, 'UTF8'), '\\u0000', '\\ufffd')::json ->> 'payload_digest') IS NOT DISTINCT FROM 'sha256:' || encode(sha256(payload), 'hex')",
             name=op.f("ck_ledger_outbox_body_names_the_payload"),
         ),
         sa.CheckConstraint(
-            "coalesce((convert_from(body, 'UTF8')::json ->> 'at') ~ '^\\d{4}-\\d{2}-\\d{2}T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{6}Z$' AND (convert_from(body, 'UTF8')::json ->> 'at')::timestamptz IS NOT NULL, false)",
+            "coalesce((replace(convert_from(body, 'UTF8'), '\\u0000', '\\ufffd')::json ->> 'at') ~ '^\\d{4}-\\d{2}-\\d{2}T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{6}Z$' AND (replace(convert_from(body, 'UTF8'), '\\u0000', '\\ufffd')::json ->> 'at')::timestamptz IS NOT NULL, false)",
             name=op.f("ck_ledger_outbox_body_has_a_moment"),
         ),
         sa.CheckConstraint(
-            "json_typeof(convert_from(body, 'UTF8')::json) = 'object'", name=op.f("ck_ledger_outbox_body_is_an_object")
+            "json_typeof(replace(convert_from(body, 'UTF8'), '\\u0000', '\\ufffd')::json) = 'object'", name=op.f("ck_ledger_outbox_body_is_an_object")
         ),
         sa.CheckConstraint("octet_length(body) <= 65335", name=op.f("ck_ledger_outbox_body_fits")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_outbox")),

@@ -17,21 +17,29 @@ from starlette.routing import Mount
 
 from audit.canonical import canonical
 from khatim import tokens
-from khatim.errors import Conflict, KhatimError, Misconfigured, Refused, Unauthenticated, Unavailable, VerificationFailed
+from khatim.errors import (
+    Conflict,
+    KhatimError,
+    Misconfigured,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+    VerificationFailed,
+)
 from khatim.vocabulary import Digest
 from khatim.wire import work
 from policies.loading import load_formats
 from registry.signing import identity
 from registry.signing.signer import RemoteSigner
-from registry.signing.verification import TrustRoot
 from registry.signing.trust import dumps
+from registry.signing.verification import TrustRoot
 from runners.zone import duties
 from runners.zone.cluster import run_ray_job
 from runners.zone.connection import Connection, now
 from runners.zone.door import build_door
 from runners.zone.drift.alibi_adapter import AlibiEngine
-from runners.zone.drift.scipy_engine import ScipyEngine
 from runners.zone.drift.schema import Engine
+from runners.zone.drift.scipy_engine import ScipyEngine
 from runners.zone.duties import Zone
 from runners.zone.execution import RunJob
 from runners.zone.hosting import Host
@@ -180,7 +188,7 @@ class Agent:
         except KhatimError as error:
             log.warning("job %s (%s) failed: %s", job.id, job.kind, error.detail)
             self._fail(job, error)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the registry must learn that the job failed
+        except Exception as error:
             log.exception("job %s (%s) failed", job.id, job.kind)
             self._fail(job, KhatimError(f"the agent failed: {type(error).__name__}: {str(error)[:500]}"))
         log.info("job %s (%s) took %.1f s", job.id, job.kind, time.monotonic() - began)

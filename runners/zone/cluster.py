@@ -74,13 +74,13 @@ class RayHead:
         self._api = api
 
     @classmethod
-    def open(cls, workdir: Path, *, cpus: int, alive: Callable[[], bool]) -> RayHead | None:
+    def open(cls, workdir: Path, *, cpus: int, alive: Callable[[], bool], attempts: int = _ATTEMPTS) -> RayHead | None:
         """Start a head of *cpus* processors, or return None when *alive* answers False meanwhile.
 
         Raises `khatim.errors.Unavailable` when Ray does not start.
         """
         log = ""
-        for _ in range(_ATTEMPTS):
+        for _ in range(attempts):
             # Another process may take a port between the choice and the start; then Ray fails, and new ports are tried.
             head, dashboard, listen, metrics = free_ports(4)
             with Warded("kr-") as warded:

@@ -218,7 +218,7 @@ def scan(zone: Zone, job: work.Work, _: Callable[[], bool]) -> work.Outcome:
         for report in reports
     ]
     names = [f"scan {file['path']}" for file in files]
-    predicate = predicates.tested(
+    predicate = predicates.outcome(
         [predicates.descriptor("scan.json", Digest.of(canonical(files)))],
         passed=[name for name, file in zip(names, files, strict=True) if file["passed"]],
         failed=[name for name, file in zip(names, files, strict=True) if not file["passed"]],
@@ -258,5 +258,3 @@ def _run(zone: Zone, job: work.Work, began: datetime) -> Run:
 
 def _slsa(zone: Zone, subjects: list[tuple[str, str]], predicate: Mapping[str, Any]) -> str:
     return zone.attest(statements.SLSA_PROVENANCE, subjects, predicate)
-
-

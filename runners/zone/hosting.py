@@ -129,7 +129,9 @@ class Host:
                 pass
         session = onnx_runtime.load(self._zone.read(spec["model"]), spec["providers"])
         model, _, number = str(spec["version"]).partition("@")
-        kept = Capture(lambda data: self._zone.keep(data, "application/vnd.apache.arrow.stream").digest, spec["features"])
+        kept = Capture(
+            lambda data: self._zone.keep(data, "application/vnd.apache.arrow.stream").digest, spec["features"]
+        )
         endpoint = Endpoint(name=model.replace("/", "."), version=number, session=session, capture=kept)
         return verified, Served(str(spec["deployment"]), endpoint, kept)
 

@@ -67,7 +67,7 @@ def scan(
     return _report(path, says, found)
 
 
-def scan_in_sandbox(  # noqa: PLR0913 - the file, the rules and the bounds
+def scan_in_sandbox(
     path: str,
     opener: Opener,
     formats: Formats,

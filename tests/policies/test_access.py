@@ -212,14 +212,14 @@ def test_a_grant_to_the_service_is_for_the_service_only() -> None:
     ],
 )
 def test_a_row_that_says_nothing_is_refused_by_its_line(row: str, words: str) -> None:
-    with pytest.raises(Misconfigured, match="roles.csv:3") as caught:
+    with pytest.raises(Misconfigured, match=r"roles\.csv:3") as caught:
         read_grants(f"# comment\n\n{row}\n")
 
     assert words in caught.value.detail
 
 
 def test_a_row_written_twice_is_refused() -> None:
-    with pytest.raises(Misconfigured, match="roles.csv:2: repeats roles.csv:1"):
+    with pytest.raises(Misconfigured, match=r"roles\.csv:2: repeats roles\.csv:1"):
         CasbinAccess(MODEL, read_grants("p, validator, *, *, read, allow\np,validator,*,*,read,allow"))
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -89,24 +90,18 @@ def facts_of(gates: Gates, fixture: dict[str, Any]) -> Facts:
     if fixture.get("evaluation") == "none":
         changes["evidence"] = ()
     elif "evaluation" in fixture:
-        given = {
-            key: value == "true" if key == "passed" else float(value) for key, value in fixture["evaluation"].items()
-        }
-        changes["evidence"] = (evaluation(bare(gates).digest, **given),)
+        given: dict[str, Any] = {key: float(value) for key, value in fixture["evaluation"].items() if key != "passed"}
+        passed = fixture["evaluation"].get("passed", "true") == "true"
+        changes["evidence"] = (evaluation(bare(gates).digest, passed=passed, **given),)
+    read: dict[str, Callable[[Any], Any]] = {
+        "status": VersionStatus,
+        "stage": Stage,
+        "inherited_tags": frozenset,
+        "open_findings": tuple,
+        "residency": lambda _: None,
+    }
     for key, value in fixture.get("change", {}).items():
-        match key:
-            case "status":
-                changes[key] = VersionStatus(value)
-            case "stage":
-                changes[key] = Stage(value)
-            case "inherited_tags":
-                changes[key] = frozenset(value)
-            case "open_findings":
-                changes[key] = tuple(value)
-            case "residency":
-                changes[key] = None
-            case _:
-                changes[key] = value == "true"
+        changes[key] = read.get(key, lambda text: text == "true")(value)
     if "approvals" in fixture:
         subject = bare(gates, **changes)
         changes["approvals"] = tuple(approval(gates, subject, who, Role(role)) for who, role in fixture["approvals"])

@@ -276,7 +276,7 @@ roles = st.sampled_from([Role.VALIDATOR, Role.PRIVACY_OFFICER, Role.MODEL_RISK_A
 
 @dataclass(frozen=True)
 class Voice:
-    """An approval to be, good or bad in one of the ways that approvals are; `kept` when it also stands in the lesser set."""
+    """An approval to be, good or bad in one of the ways that approvals are; `kept`: also in the lesser set."""
 
     approver: str
     role: Role
@@ -325,7 +325,8 @@ def test_one_more_approval_never_closes_a_gate_and_one_less_never_opens_it(
     more = evaluate(bundle.gates, PRODUCTION, replace(facts, approvals=many), NOW)
 
     assert bool(more) >= bool(fewer)
-    assert set(more.rules) <= set(fewer.rules)
+    # Which of two roles one person's voice fills may change, how many places are empty may only fall.
+    assert len(more.unmet) <= len(fewer.unmet)
 
 
 @given(tiers, tag_sets, st.lists(voices, min_size=3, max_size=8))

@@ -22,7 +22,7 @@ FILES = ["access.conf", "roles.csv", "zones.yaml", "transfers.yaml", "gates.yaml
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the shipped files, to be spoilt."""
+    """Copy the shipped files, to be spoilt."""
     home = tmp_path / "policies"
     home.mkdir()
     for name in FILES:
@@ -39,8 +39,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_the_digest_is_the_one_of_the_canonical_bytes(bundle: PolicyBundle, folder: Path) -> None:
     assert bundle.digest == Digest.of(bundle.canonical)
     assert PolicyBundle.load(folder).digest == bundle.digest
-    for part in (bundle.access, bundle.residency, bundle.gates, bundle.runtime):
-        assert str(bundle.digest) == part.policy  # type: ignore[attr-defined]
+    assert {bundle.residency.policy, bundle.gates.policy, bundle.runtime.policy} == {str(bundle.digest)}
 
 
 def test_a_comment_voids_no_approval_and_a_rule_does(bundle: PolicyBundle, folder: Path) -> None:

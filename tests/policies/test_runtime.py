@@ -75,8 +75,8 @@ def test_the_shipped_defaults(  # noqa: PLR0917 - the columns of a table
     event: RuntimeEvent,
     tier: int,
     hours: float,
-    is_airgapped: bool,
-    expected: Reaction,  # noqa: FBT001
+    is_airgapped: bool,  # noqa: FBT001
+    expected: Reaction,
 ) -> None:
     assert effect(bundle.runtime, event, tier, hours, is_airgapped=is_airgapped).do is expected
 
@@ -120,6 +120,6 @@ def test_a_policy_that_is_silent_or_open_ended_is_refused() -> None:
         Response(do=Reaction.STOP, hours=1)
     with pytest.raises(ValueError, match="otherwise"):
         Response(do=Reaction.FALL_BACK, otherwise=Reaction.FALL_BACK)
+    strange = {event: EventPolicy(title="x", default=stop, by_tier={7: stop}) for event in RuntimeEvent}
     with pytest.raises(ValueError, match="by_tier"):
-        silent = {event: EventPolicy(title="x", default=stop, by_tier={7: stop}) for event in RuntimeEvent}
-        RuntimePolicy(events=silent)
+        RuntimePolicy(events=strange)

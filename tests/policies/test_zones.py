@@ -27,9 +27,9 @@ def test_abroad_is_derived_from_two_letters(bundle: PolicyBundle) -> None:
     assert germany is not None
     assert states is not None
     assert norway is not None
-    assert (germany.location, germany.family, germany.regimes) == ("DE", "ext", {"gdpr"})
-    assert (states.location, states.regimes) == ("US", {"foreign"})
-    assert (norway.location, norway.regimes) == ("NO", {"gdpr"})
+    assert (germany.location, germany.family, germany.regimes) == ("DE", "ext", frozenset({"gdpr"}))
+    assert (states.location, states.regimes) == ("US", frozenset({"foreign"}))
+    assert (norway.location, norway.regimes) == ("NO", frozenset({"gdpr"}))
 
 
 @pytest.mark.parametrize(

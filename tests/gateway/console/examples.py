@@ -29,6 +29,7 @@ CHROME = contexts.Chrome(
     instance="ledger.seha.khatim",
     zone="ae-onshore",
     is_local_mode=True,
+    sees_ledger=True,
     who=OMAR,
     roles=(Role.MODEL_RISK_APPROVER, Role.AUDITOR),
     csrf="c5rf-t0ken",
@@ -61,32 +62,36 @@ BOUND = (
 
 GATE = parts.Gate(
     Stage.STAGING,
-    Stage.PRODUCTION,
+    "production",
     digest("policy"),
     (
         parts.Requirement(
-            "scan-clean", Words("The files were scanned and nothing was found", "فُحصت الملفات ولم يُعثر على شيء"), True
+            "version/scanned",
+            "Every file was scanned in a zone",
+            True,
+            legal_basis="policy of this installation; ISO/IEC 27001:2022 A.8.7",
+            certainty=Certainty.INFERRED,
         ),
         parts.Requirement(
-            "evaluation-passed",
+            "production/evaluated",
             Words("A signed evaluation passed on held-out data", "اجتاز الإصدار تقييمًا موقّعًا على بيانات محجوبة"),
             True,
             Words("ROC AUC 0.991, asked for 0.950", "المساحة تحت منحنى ROC 0.991 والمطلوب 0.950"),
         ),
         parts.Requirement(
-            "approval-validator",
+            "production/validator",
             Words("A validator approved", "موافقة مسؤول التحقق"),
             True,
             Words("Yousef Haddad", "Yousef Haddad"),
         ),
         parts.Requirement(
-            "approval-privacy",
+            "production/privacy-officer",
             Words("A privacy officer approved", "موافقة مسؤول الخصوصية"),
             True,
             Words("Noura Al Suwaidi", "Noura Al Suwaidi"),
         ),
         parts.Requirement(
-            "approval-risk",
+            "production/model-risk",
             Words("A model risk approver approved", "موافقة معتمِد مخاطر النماذج"),
             False,
             Words("Nobody in this role has approved these bytes", "لم يوافق أحد بهذا الدور على هذه الملفات"),
@@ -129,7 +134,7 @@ APPROVALS = (
     parts.Approval(
         Role.PRIVACY_OFFICER,
         NOURA,
-        "privacy",
+        "I assessed the effect on people's privacy and approve this version",
         at(9),
         at(60 * 24 * 90),
         "server-attested",
@@ -141,7 +146,7 @@ APPROVALS = (
     parts.Approval(
         Role.VALIDATOR,
         YOUSEF,
-        "validated",
+        "I validated this version independently and approve it",
         at(7),
         at(60 * 24 * 90),
         "server-attested",
@@ -155,13 +160,13 @@ APPROVALS = (
         BOUND,
     ),
     parts.Approval(
-        Role.MODEL_RISK_APPROVER, OMAR, "risk-accepted", at(2), None, "server-attested", digest("a0"), "expired"
+        Role.MODEL_RISK_APPROVER, OMAR, "Because I say so", at(2), None, "server-attested", digest("a0"), "expired"
     ),
 )
 
 LINEAGE = parts.Lineage(
     (
-        parts.LineageNode("file:wdbc.csv", "file", "wdbc.csv", "ae-health", digest("csv")),
+        parts.LineageNode("artifact:wdbc.csv", "artifact", "wdbc.csv", "ae-health", digest("csv")),
         parts.LineageNode(
             "dataset:oncology/wdbc@1",
             "dataset",
@@ -174,17 +179,17 @@ LINEAGE = parts.Lineage(
         parts.LineageNode(
             "features:oncology/cell-shape@1", "features", "oncology/cell-shape@1", "ae-health", digest("features"), True
         ),
-        parts.LineageNode("code:train", "code", "training code", "", digest("code"), None),
+        parts.LineageNode("artifact:train", "artifact", "train.py", "", digest("code"), None),
         parts.LineageNode(REF, "version", "oncology/malignancy@1", "ae-health", digest("model"), True, True),
         parts.LineageNode("deployment:1", "deployment", "malignancy-ae-health", "ae-health", "", True),
         parts.LineageNode("deployment:2", "deployment", "malignancy-shadow", "ae-onshore", "", False),
     ),
     (
-        parts.LineageEdge("file:wdbc.csv", "dataset:oncology/wdbc@1", "ingested"),
-        parts.LineageEdge("dataset:oncology/wdbc@1", "features:oncology/cell-shape@1", "materialised"),
-        parts.LineageEdge("features:oncology/cell-shape@1", REF, "trained"),
-        parts.LineageEdge("dataset:oncology/wdbc@1", REF, "evaluated"),
-        parts.LineageEdge("code:train", REF, "code"),
+        parts.LineageEdge("artifact:wdbc.csv", "dataset:oncology/wdbc@1", "source"),
+        parts.LineageEdge("dataset:oncology/wdbc@1", "features:oncology/cell-shape@1", "dataset"),
+        parts.LineageEdge("features:oncology/cell-shape@1", REF, "features"),
+        parts.LineageEdge("dataset:oncology/wdbc@1", REF, "weights"),
+        parts.LineageEdge("artifact:train", REF, "code"),
         parts.LineageEdge(REF, "deployment:1", "deployed"),
         parts.LineageEdge(REF, "deployment:2", ""),
     ),
@@ -200,7 +205,7 @@ _STORY: tuple[tuple[str, parts.Who, str, str, bool, parts.Phrase], ...] = (
         Words("Health data may not leave the State: health.ae", "لا يجوز أن تغادر البيانات الصحية الدولة: health.ae"),
     ),
     (
-        "approvals.suspended",
+        "approvals.changed",
         SERVICE,
         REF,
         "ae-health",
@@ -337,7 +342,13 @@ VERSION = contexts.VersionPage(
         parts.Residency(at(11), "deploy", "ae-health", "ae-health", True, "same-zone", "The bytes stay in their zone"),
     ),
     history=ENTRIES[:6],
-    approve=parts.ApproveForm((Role.MODEL_RISK_APPROVER,), ("risk-accepted", "reviewed", "quorum"), 90, BOUND),
+    approve=parts.ApproveForm(
+        (Role.MODEL_RISK_APPROVER,),
+        ("I accept the remaining risk of this version", "I reviewed the evidence and approve this version"),
+        90,
+        BOUND,
+        digest("binding"),
+    ),
     promote_to=Stage.PRODUCTION,
 )
 
@@ -345,7 +356,7 @@ MODELS = contexts.ModelsPage(
     CHROME,
     "",
     (
-        parts.ModelLine(
+        contexts.ModelLine(
             "oncology",
             "malignancy",
             2,
@@ -353,10 +364,10 @@ MODELS = contexts.ModelsPage(
             VersionStatus.READY,
             "ae-health",
             ("health.ae",),
-            parts.Tally("waiting", 2, 3),
+            contexts.Tally("waiting", 2, 3),
             at(20),
         ),
-        parts.ModelLine(
+        contexts.ModelLine(
             "oncology",
             "malignancy-screening",
             7,
@@ -364,10 +375,10 @@ MODELS = contexts.ModelsPage(
             VersionStatus.READY,
             "ae-health",
             ("health.ae", "children"),
-            parts.Tally("complete", 3, 3),
+            contexts.Tally("complete", 3, 3),
             at(-600),
         ),
-        parts.ModelLine(
+        contexts.ModelLine(
             "cardiology",
             "arrhythmia",
             4,
@@ -375,10 +386,10 @@ MODELS = contexts.ModelsPage(
             VersionStatus.READY,
             "ae-health",
             ("health.ae",),
-            parts.Tally("suspended", 0, 3),
+            contexts.Tally("suspended", 0, 3),
             at(-4000),
         ),
-        parts.ModelLine(
+        contexts.ModelLine(
             "operations",
             "bed-demand",
             12,
@@ -386,10 +397,10 @@ MODELS = contexts.ModelsPage(
             VersionStatus.PENDING,
             "ae-onshore",
             (),
-            parts.Tally("none"),
+            contexts.Tally("none"),
             at(-90),
         ),
-        parts.ModelLine(
+        contexts.ModelLine(
             "operations",
             "no-show",
             3,
@@ -397,10 +408,10 @@ MODELS = contexts.ModelsPage(
             VersionStatus.FAILED,
             "ae-onshore",
             ("personal",),
-            parts.Tally("none"),
+            contexts.Tally("none"),
             at(-9000),
         ),
-        parts.ModelLine(
+        contexts.ModelLine(
             "radiology",
             "chest-triage",
             1,
@@ -408,10 +419,10 @@ MODELS = contexts.ModelsPage(
             VersionStatus.READY,
             "ae-health",
             ("health.ae",),
-            parts.Tally("expired", 1, 3),
+            contexts.Tally("expired", 1, 3),
             at(-90000),
         ),
-        parts.ModelLine(
+        contexts.ModelLine(
             "radiology",
             "bone-age",
             None,
@@ -419,7 +430,7 @@ MODELS = contexts.ModelsPage(
             VersionStatus.PENDING,
             "ae-health",
             (),
-            parts.Tally("none"),
+            contexts.Tally("none"),
             at(-100),
         ),
     ),
@@ -542,6 +553,7 @@ EXAMPLES: dict[str, tuple[str, Context]] = {
                 ("finding_count", "0"),
             ),
             True,
+            "/console/models/oncology/malignancy/versions/1",
         ),
     ),
     "error-stranger": ("error", contexts.ErrorPage(STRANGER, 401, "Nobody is signed in", "Sign in first.")),

@@ -69,7 +69,7 @@ def watched(value: Any, read: set[tuple[str, str]]) -> Any:
         return tuple(watched(item, read) for item in value)
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    cls: type = type(value)
+    cls: Any = type(value)
     names = {field.name for field in fields(value)}
 
     def reading(self: Any, name: str) -> Any:

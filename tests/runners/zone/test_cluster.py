@@ -193,9 +193,36 @@ def test_ports_are_free_and_outside_those_of_rays_workers() -> None:
 # --- real Ray ---
 
 
-def _sockets_of(tree: psutil.Process) -> list[tuple[str, int]]:
+class Watched:
+    """The warden that this process starts next, and every process that was ever seen below it."""
+
+    def __init__(self) -> None:
+        self._before = {child.pid for child in psutil.Process().children()}
+        self.wardens: dict[int, Path] = {}
+        self._seen: set[psutil.Process] = set()
+
+    def look(self) -> list[psutil.Process]:
+        found = []
+        for child in psutil.Process().children():
+            if child.pid not in self._before:
+                words = child.cmdline()
+                if "--" in words:
+                    self.wardens[child.pid] = Path(words[words.index("--") - 1])
+                found += [child, *child.children(recursive=True)]
+        self._seen.update(found)
+        return found
+
+    def is_gone(self) -> bool:
+        """Whether all of it has ended, folder too, and nothing that was here before."""
+        left = [process for process in self._seen if process.is_running()]
+        folders = [folder for folder in self.wardens.values() if folder.exists()]
+        others = {child.pid for child in psutil.Process().children()}
+        return bool(self._seen) and not left and not folders and others == self._before
+
+
+def _sockets_of(processes: list[psutil.Process]) -> list[tuple[str, int]]:
     found = []
-    for process in tree.children(recursive=True):
+    for process in processes:
         try:
             listening = [c for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
         except psutil.Error:
@@ -211,16 +238,13 @@ def test_the_training_runs_as_a_ray_job_on_loopback_behind_a_token(tmp_path: Pat
     sockets: set[tuple[str, int]] = set()
     refused: set[int] = set()
     told: set[int] = set()
-    wardens: set[Path] = set()
+    watched = Watched()
     beats = itertools.count()
 
     def heartbeat() -> bool:
         if next(beats) % 10:
             return True
-        for child in psutil.Process().children():
-            if "runners.zone.warden" in child.cmdline():
-                wardens.add(Path(child.cmdline()[child.cmdline().index("--") - 1]))
-                sockets.update(_sockets_of(child))
+        sockets.update(_sockets_of(watched.look()))
         for port in {port for _, port in sockets} - refused - told:
             try:
                 answer = httpx.get(f"http://127.0.0.1:{port}/api/jobs/", timeout=5)
@@ -244,28 +268,29 @@ def test_the_training_runs_as_a_ray_job_on_loopback_behind_a_token(tmp_path: Pat
     assert 10001 not in {port for _, port in sockets}  # Ray Client
     assert refused
     assert not told
-    assert not [folder for folder in wardens if folder.exists()]
-    assert len(wardens) == 1
+    assert len(watched.wardens) == 1
+    assert watched.is_gone()
 
 
 @pytest.mark.slow
 def test_a_lease_lost_while_ray_starts_ends_the_start(tmp_path: Path) -> None:
-    beats = iter([True] * 5)
+    watched = Watched()
     began = time.monotonic()
     outcome = run_ray_job(
-        "job-8", JOBS, tmp_path / "no", tmp_path, cpus=1, timeout_s=60, heartbeat=lambda: next(beats, False)
+        "job-8", JOBS, tmp_path / "no", tmp_path, cpus=1, timeout_s=60, heartbeat=lambda: len(watched.look()) < 3
     )
     assert outcome.status is JobStatus.CANCELLED
-    assert time.monotonic() - began < 15
-    assert not psutil.Process().children(recursive=True)
+    assert time.monotonic() - began < 30
+    assert watched.is_gone()
 
 
 @pytest.mark.slow
 def test_ray_that_cannot_start_is_unavailable_and_says_why(tmp_path: Path) -> None:
+    watched = Watched()
     with pytest.raises(Unavailable, match="did not start") as refused:
-        RayHead.open(tmp_path, cpus=-1, alive=lambda: True)
+        RayHead.open(tmp_path, cpus=-1, alive=lambda: bool(watched.look()), attempts=1)
     assert refused.value.members["logs"]
-    assert not psutil.Process().children(recursive=True)
+    assert watched.is_gone()
 
 
 def test_the_door_to_ray_does_not_load_ray() -> None:

@@ -66,12 +66,12 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_another() -> None
 def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
     """True AUC of two unit normals two apart is Phi(2/sqrt 2) = 0.9214."""
     covered = 0
-    for seed in range(120):
-        found = measure(_rows(seed, n=150), seed=seed, resamples=200)["roc_auc"]
+    for seed in range(60):
+        found = measure(_rows(seed, n=150), seed=seed, resamples=100)["roc_auc"]
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 0.9214 <= found.high
-    assert 0.88 <= covered / 120 <= 1.0
+    assert 0.85 <= covered / 60 <= 1.0
 
 
 def test_what_the_rows_cannot_tell_is_not_invented() -> None:
