@@ -44,6 +44,8 @@ def actor_of(request: Request) -> Actor:
 
 
 async def _fingerprint(request: Request) -> str:
+    if "idempotency-key" not in request.headers:  # a page's form was read by now, and its stream is empty
+        return ""
     content = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     content.update(await request.body())
     return content.hexdigest()

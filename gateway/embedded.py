@@ -151,7 +151,6 @@ class EmbeddedDatabase:
 
         command: Sequence[str] = (str(POSTGRES_VERSIONS[18] / program), *arguments)
         identity = _system_identity()
-        user = {"user": identity.pw_uid, "group": identity.pw_gid, "extra_groups": []} if identity else {}
         if identity:
             _open_the_way(Path(command[0]))
         # The server inherits these descriptors: a pipe would never close, a file does not hang its reader.
@@ -165,7 +164,9 @@ class EmbeddedDatabase:
                 check=False,
                 cwd="/",
                 env={"LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "")},
-                **user,  # type: ignore[arg-type]  # the three identity arguments of Popen
+                user=identity.pw_uid if identity else None,
+                group=identity.pw_gid if identity else None,
+                extra_groups=[] if identity else None,
             )
             errors.seek(0)
             return subprocess.CompletedProcess(done.args, done.returncode, "", errors.read())

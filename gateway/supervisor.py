@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -11,18 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
+from audit.checkpoint import NoteSigner
 from audit.sequencer import Sequencer
-from gateway import composition, schema
+from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
 from khatim.errors import Misconfigured, Unavailable
 from khatim.settings import Settings
 
 _STATE = "server.json"
+ROOT = Path(__file__).parent.parent
 Say = Callable[[str], None]
 
 
@@ -31,20 +33,29 @@ def up(settings: Settings, *, say: Say) -> None:
     instance = Instance(settings.data)
     instance.prepare()
     with instance.held():
-        embedded = None if settings.database.url else composition.embedded_of(settings)
-        if embedded is not None:
-            embedded.start()
-            say("database ready")
+        embedded = None if settings.database.url else EmbeddedDatabase(settings.data / "postgres")
         try:
-            urls = composition.urls_of(settings)
-            schema.migrate(urls.owner)
-            composition.authority_of(settings, instance).close()
-            composition.ledger_signer(settings, instance)
-            with _Sequencing(settings):
-                _serve(settings, instance, say)
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                # The server's imports take as long as the database needs to start: do both at once.
+                started = pool.submit(embedded.start) if embedded is not None else None
+                importlib.import_module("gateway.app")
+                if started is not None:
+                    started.result()
+                    say("database ready")
+            _run(settings, instance, say)
         finally:
             if embedded is not None:
                 embedded.stop()
+
+
+def _run(settings: Settings, instance: Instance, say: Say) -> None:
+    from gateway import composition, schema  # noqa: PLC0415
+
+    schema.migrate(composition.urls_of(settings).owner)
+    composition.authority_of(settings, instance).close()
+    composition.ledger_signer(settings, instance)
+    with _Sequencing(settings):
+        _serve(settings, instance, say)
 
 
 def detach(settings: Settings) -> str:
@@ -55,7 +66,7 @@ def detach(settings: Settings) -> str:
     variables = {**os.environ, **environment(settings)}
     with log.open("ab") as file:
         child = subprocess.Popen(
-            command, env=variables, cwd=schema.ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            command, env=variables, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + 60
@@ -83,8 +94,10 @@ def sequence(settings: Settings) -> None:
                 stop.set()
 
     threading.Thread(target=watch, daemon=True).start()
-    signer = composition.ledger_signer(settings, Instance(settings.data))
-    Sequencer(composition.urls_of(settings).sequencer, signer.name, signer).run(stop)
+    # Not through `composition`: this process needs neither FastAPI nor Sigstore, and should be there at once.
+    signer = NoteSigner(f"ledger.{settings.instance}.khatim", Instance(settings.data).signing_key("ledger"))
+    url = settings.database.sequencer_url or EmbeddedDatabase(settings.data / "postgres").url("khatim_sequencer")
+    Sequencer(url, signer.name, signer).run(stop)
 
 
 def down(data: Path, *, timeout_s: float = 30) -> bool:
@@ -124,6 +137,8 @@ def _is_locked(descriptor: int) -> bool:
 
 
 def _serve(settings: Settings, instance: Instance, say: Say) -> None:
+    import uvicorn  # noqa: PLC0415
+
     variables = environment(settings)
     os.environ.update(variables)
     config = uvicorn.Config(
@@ -144,7 +159,7 @@ def _serve(settings: Settings, instance: Instance, say: Say) -> None:
     say(f"listening on {url}")
     try:
         if settings.workers > 1:
-            uvicorn.supervisors.Multiprocess(config, uvicorn.Server(config).run, [socket]).run()
+            uvicorn.supervisors.Multiprocess(config, [socket]).run()
         else:
             uvicorn.Server(config).run([socket])
     finally:
@@ -184,7 +199,7 @@ class _Sequencing:
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "khatim", "sequence"]
-        root = str(schema.ROOT)
+        root = str(ROOT)
         self._child = subprocess.Popen(command, env=self._environment, cwd=root)
 
     def _keep(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import func, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from audit.transaction import Reader
 from khatim.errors import Malformed, NotFound
@@ -105,7 +106,7 @@ def newest_versions(reader: Reader, names: Sequence[tuple[str, str]]) -> dict[tu
         return {}
     key = (ModelVersion.namespace, ModelVersion.name)
     query = (
-        select(ModelVersion).distinct(*key).where(tuple_(*key).in_(names)).order_by(*key, ModelVersion.number.desc())
+        select(ModelVersion).ext(distinct_on(*key)).where(tuple_(*key).in_(names)).order_by(*key, ModelVersion.number.desc())
     )
     rows = reader.scalars(query)
     return {(row.namespace, row.name): row for row in rows if reader.may(Action.READ, row.resource)}

@@ -7,6 +7,7 @@ All in the agent's one transaction, under the job's fence: a stale agent's resul
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from audit.transaction import Transaction
 from governance import deployments, evaluations, lifecycle, monitors
@@ -43,6 +44,8 @@ def complete(tx: Transaction, name: str, body: wire.Complete, *, notary: Notary,
             made = deployments.started(tx, job, outcome, notary=notary)
         case wire.Monitored() as outcome:
             made = monitors.submit(tx, job, outcome, rules=rules)
+        case _:
+            assert_never(body.outcome)
     return jobs.end(tx, job, outcome=made)
 
 

@@ -20,8 +20,9 @@ from governance.tables import Evidence
 from khatim.errors import KhatimError
 from khatim.vocabulary import Actor, ActorKind, Digest, Role, Stage
 from policies.facts import Transition
-from registry import artifacts, datasets, manifests, people, versions
+from registry import artifacts, datasets, manifests, people, queries, versions
 from registry.signing import oms, statements
+from registry.tables import ModelVersion
 
 PATH = "oncology/malignancy@1"
 PAGE = "/console/models/oncology/malignancy/versions/1"
@@ -151,7 +152,7 @@ class Story:
     def scan_and_evaluate(self) -> None:
         """Let the scan make the version ready, and a signed test result arrive."""
         with self.wiring.ledger.transaction(AGENT) as tx:
-            version = versions.queries.numbered(tx, versions.ModelVersion, PATH)
+            version = queries.numbered(tx, ModelVersion, PATH)
             report = [
                 {
                     "path": "model.onnx",
@@ -207,7 +208,7 @@ class Story:
     def unmet(self) -> tuple[str, ...]:
         """Return what the gate to production still asks for."""
         with self.wiring.ledger.reading(SCIENTIST) as reader:
-            version = versions.queries.numbered(reader, versions.ModelVersion, PATH)
+            version = queries.numbered(reader, ModelVersion, PATH)
             return promotion.gate_of(
                 reader, version, Transition.PRODUCTION, zone=ZONE, notary=self.wiring.notary, rules=self.wiring.rules
             ).rules

@@ -14,7 +14,7 @@ from jinja2 import meta
 from gateway.console import contexts, parts, rendering
 from tests.gateway.console.examples import EXAMPLES
 
-DOCUMENTED = [
+DOCUMENTED: list[Any] = [
     cls
     for module in (parts, contexts)
     for _, cls in inspect.getmembers(module, is_dataclass)
