@@ -169,7 +169,7 @@ class Checkpoint:
     def parse(cls, text: str) -> Checkpoint:
         """Read a checkpoint's text; raises `LedgerInvalid` if it is not in the one form that `text` writes."""
         lines = text.split("\n")
-        if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
+        if len(lines) < 4 or lines[-1] or not all(lines[:-1]):  # noqa: PLR2004 - three lines and the end
             raise LedgerInvalid("a checkpoint has three lines: origin, size, root", place=_PLACE)
         origin, size, root, *extensions = lines[:-1]
         if not _SIZE.match(size):

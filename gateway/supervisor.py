@@ -65,7 +65,7 @@ def detach(settings: Settings) -> str:
     command = [sys.executable, "-m", "khatim", "up", "--data", str(settings.data)]
     variables = {**os.environ, **environment(settings)}
     with log.open("ab") as file:
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 - ourselves
             command, env=variables, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             start_new_session=True,
         )  # fmt: skip
@@ -126,7 +126,7 @@ def state_of(data: Path) -> Mapping[str, Any] | None:
 
 
 def _is_locked(descriptor: int) -> bool:
-    import fcntl
+    import fcntl  # noqa: PLC0415
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -200,7 +200,7 @@ class _Sequencing:
     def _start(self) -> None:
         command = [sys.executable, "-m", "khatim", "sequence"]
         root = str(ROOT)
-        self._child = subprocess.Popen(command, env=self._environment, cwd=root)
+        self._child = subprocess.Popen(command, env=self._environment, cwd=root)  # noqa: S603 - ourselves
 
     def _keep(self) -> None:
         while not self._stop.wait(0.25):
@@ -210,7 +210,7 @@ class _Sequencing:
 
 def await_ready(url: str, *, timeout_s: float = 30) -> None:
     """Wait until a server answers; raises `Unavailable`."""
-    import httpx
+    import httpx  # noqa: PLC0415
 
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

@@ -21,7 +21,7 @@ from registry.signing import statements
 from registry.tables import ModelVersion
 
 
-def approve(
+def approve(  # noqa: PLR0913 - an approval is who, in which role, meaning what, for how long
     tx: Transaction,
     path: str,
     *,
@@ -60,9 +60,7 @@ def approve(
         "assurance": "server-attested",
     }
     subjects = [(file["path"], Digest.parse(file["digest"])) for file in version.files]
-    statement = notary.attest(
-        tx, version.ref, notary.person(tx.actor.ref), statements.APPROVAL, subjects, predicate
-    )
+    statement = notary.attest(tx, version.ref, notary.person(tx.actor.ref), statements.APPROVAL, subjects, predicate)
     row = Approval(
         id=tx.new_id(),
         about=version.ref,

@@ -23,7 +23,7 @@ from registry.naming import Path, checked
 from registry.tables import DatasetVersion, FeatureViewVersion
 
 
-def request(
+def request(  # noqa: PLR0913 - the terms of an authorisation
     tx: Transaction,
     namespace: str,
     *,
@@ -74,7 +74,9 @@ def approve(tx: Transaction, name: str, *, because: str, rules: PolicyBundle) ->
     row = queries.identified(tx, Authorisation, name, for_update=True)
     tx.require(Action.AUTHORISATION_APPROVE, row.resource)
     if row.requested_by == tx.actor.ref:
-        raise SeparationOfDuties("you asked for this authorisation; another person must approve it", rule="sod/requester")
+        raise SeparationOfDuties(
+            "you asked for this authorisation; another person must approve it", rule="sod/requester"
+        )
     if row.state != "requested":
         raise Conflict(f"the authorisation is {row.state}")
     row.state, row.approved_by, row.because = "approved", tx.actor.ref, because
@@ -97,7 +99,7 @@ def revoke(tx: Transaction, name: str, *, because: str) -> Authorisation:
     return row
 
 
-def train(
+def train(  # noqa: PLR0913 - the terms of one run
     tx: Transaction,
     name: str,
     *,

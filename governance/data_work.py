@@ -18,7 +18,7 @@ from registry.naming import checked
 from registry.tables import DatasetVersion
 
 
-def ingest(
+def ingest(  # noqa: PLR0913 - where, what and by which contract
     tx: Transaction,
     namespace: str,
     name: str,
@@ -55,6 +55,4 @@ def materialise(tx: Transaction, name: str, *, dataset: str, spec: Mapping[str, 
     artifacts.decide_movement(tx, MovementKind.DISPATCH, source.zone, source.zone, source.tags, rules)
     asked = {"name": name, "dataset": source.path, "source": source.digest, "view": view.model_dump(mode="json")}
     about = f"features:{source.namespace}/{name}"
-    return work.request(
-        tx, JobKind.MATERIALISE, namespace=source.namespace, zone=source.zone, about=about, spec=asked
-    )
+    return work.request(tx, JobKind.MATERIALISE, namespace=source.namespace, zone=source.zone, about=about, spec=asked)

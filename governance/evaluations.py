@@ -14,16 +14,13 @@ from governance.tables import Evidence, Job
 from khatim.errors import Conflict, Malformed
 from khatim.vocabulary import Action, Digest, JobKind, VersionStatus
 from khatim.wire import work as wire
-from policies.loading import PolicyBundle
 from registry import manifests, queries, versions
 from registry.notary import Notary
 from registry.signing import statements
 from registry.tables import ModelVersion, Statement
 
 
-def request(
-    tx: Transaction, path: str, *, thresholds: Mapping[str, Any], subgroups: Mapping[str, Any]
-) -> Job:
+def request(tx: Transaction, path: str, *, thresholds: Mapping[str, Any], subgroups: Mapping[str, Any]) -> Job:
     """Ask the version's zone to evaluate it on the held-out data of its training."""
     version = queries.numbered(tx, ModelVersion, path)
     tx.require(Action.VERSION_EVALUATE, version.resource)
@@ -61,9 +58,7 @@ def submit(tx: Transaction, job: Job, outcome: wire.Evaluated, *, notary: Notary
     return f"evidence:{row.id}"
 
 
-def submit_scan(
-    tx: Transaction, job: Job, outcome: wire.Scanned, *, notary: Notary, rules: PolicyBundle
-) -> str:
+def submit_scan(tx: Transaction, job: Job, outcome: wire.Scanned, *, notary: Notary) -> str:
     """Take in a signed scan: the version becomes READY, or FAILED with the reason and the advice."""
     version = queries.numbered(tx, ModelVersion, job.spec["version"], for_update=True)
     digests = [Digest.parse(file["digest"]) for file in version.files]
@@ -81,17 +76,13 @@ def submit_scan(
     )
     if str(manifests.digest_of(version.manifest)) != version.digest:
         raise Malformed("the scan does not speak about every file of the version")
-    versions.mark_scanned(
-        tx, version, findings=outcome.files, failure="; ".join(failures), statement=statement
-    )
+    versions.mark_scanned(tx, version, findings=outcome.files, failure="; ".join(failures), statement=statement)
     result = "FAILED" if failures else "PASSED"
-    row = _keep(
-        tx, version, kind="scan", result=result, details={"files": outcome.files}, statement=statement
-    )
+    row = _keep(tx, version, kind="scan", result=result, details={"files": outcome.files}, statement=statement)
     return f"evidence:{row.id}"
 
 
-def _keep(
+def _keep(  # noqa: PLR0913 - the columns of one piece of evidence
     tx: Transaction,
     version: ModelVersion,
     *,

@@ -35,9 +35,7 @@ def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary
     findings = queries.findings_about(
         reader, [version.ref, *(row.ref for row in queries.deployments_of(reader, version.ref))]
     )
-    movement = Movement(
-        kind=MovementKind.DEPLOY, from_zone=version.zone, to_zone=zone, tags=frozenset(version.tags)
-    )
+    movement = Movement(kind=MovementKind.DEPLOY, from_zone=version.zone, to_zone=zone, tags=frozenset(version.tags))
     return values.Facts(
         version=version.ref,
         digest=Digest.parse(version.digest),
@@ -116,9 +114,7 @@ def _is_signed(version: ModelVersion, about: Sequence[Statement], notary: Notary
         if row.predicate_type != statements.OMS_SIGNATURE or row.revoked_because is not None:
             continue
         try:
-            verified = notary.check(
-                row.bundle, statements.OMS_SIGNATURE, [oms.root_digest(files)], zone=version.zone
-            )
+            verified = notary.check(row.bundle, statements.OMS_SIGNATURE, [oms.root_digest(files)], zone=version.zone)
             oms.check_files(verified.parsed, files)
         except SignatureInvalid:
             continue

@@ -16,7 +16,7 @@ from registry import queries as registered
 from registry.tables import ModelVersion
 
 
-def open_(
+def open_(  # noqa: PLR0913 - the columns of one finding
     tx: Transaction,
     *,
     about: Resource,

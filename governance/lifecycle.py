@@ -96,9 +96,7 @@ def gate_report(  # noqa: PLR0913 - a version, a transition, a zone, and what de
 ) -> answers.GateReport:
     """Say what a transition requires and what of it is met."""
     version = registered.numbered(reader, ModelVersion, path)
-    decision = promotion.gate_of(
-        reader, version, transition, zone=zone or version.zone, notary=notary, rules=rules
-    )
+    decision = promotion.gate_of(reader, version, transition, zone=zone or version.zone, notary=notary, rules=rules)
     return answers.GateReport(
         gate=transition.value,
         is_open=bool(decision),

@@ -18,7 +18,7 @@ from registry.notary import Notary
 from registry.tables import ModelVersion
 
 
-def promote(
+def promote(  # noqa: PLR0913 - what moves, where to, why, and what decides
     tx: Transaction, path: str, to: Stage, *, because: str, notary: Notary, rules: PolicyBundle
 ) -> ModelVersion:
     """Move a version to another stage.  Raises `GateNotSatisfied` with everything that is unmet."""
@@ -43,7 +43,7 @@ def promote(
     return version
 
 
-def require_open(
+def require_open(  # noqa: PLR0913 - a gate is asked for a version, a transition and a zone, by rules and signatures
     tx: Transaction,
     version: ModelVersion,
     transition: Transition,
@@ -69,11 +69,14 @@ def seats_required(reader: Reader, version: ModelVersion, *, rules: PolicyBundle
     tier, tags = queries.tier_of(reader, version), frozenset(version.tags)
     asked = rules.gates.between(Transition.PRODUCTION, tier, tags).values()
     return [
-        sorted(role.value for role in one.roles) for one in asked if one.kind is Kind.APPROVALS for _ in range(one.count)
+        sorted(role.value for role in one.roles)
+        for one in asked
+        if one.kind is Kind.APPROVALS
+        for _ in range(one.count)
     ]
 
 
-def gate_of(
+def gate_of(  # noqa: PLR0913 - as above
     reader: Reader,
     version: ModelVersion,
     transition: Transition,

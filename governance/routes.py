@@ -122,9 +122,7 @@ def gate(
     reader: Read, rules: Rules, pen: Pen, namespace: str, name: str, number: int, transition: Transition, zone: str = ""
 ) -> answers.GateReport:
     """Say what a transition requires and what of it is met; decides nothing."""
-    return lifecycle.gate_report(
-        reader, f"{namespace}/{name}@{number}", transition, zone=zone, notary=pen, rules=rules
-    )
+    return lifecycle.gate_report(reader, f"{namespace}/{name}@{number}", transition, zone=zone, notary=pen, rules=rules)
 
 
 @router.post(VERSION + "/promotions")

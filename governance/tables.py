@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is decided about what is registered: authorisations, evidence, approvals, deployments, findings, and the work asked for."""
+"""What is decided about what is registered: authorisations, evidence, approvals, deployments, findings, work."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Evidence(Base, Governed):
 
 
 class Approval(Base, Governed):
-    """One person's signed approval, bound to digests.  `state` changes (active, suspended, revoked); the binding never."""
+    """One person's signed approval, bound to digests.  `state` changes and says why; the binding never does."""
 
     __tablename__ = "approvals"
     __table_args__ = (CheckConstraint("state IN ('active', 'suspended', 'revoked')", name="state"),)

@@ -21,7 +21,7 @@ def spec_digest(spec: Mapping[str, Any]) -> str:
     return str(Digest.of(canonical(spec)))
 
 
-def request(
+def request(  # noqa: PLR0913 - a job is its kind, its place, its subject and its specification
     tx: Transaction,
     kind: JobKind,
     *,
@@ -71,8 +71,6 @@ def cancel(tx: Transaction, job: Job, *, because: str) -> Job:
         raise Conflict(f"the job has ended: {job.state}")
     job.state, job.error, job.ended_at = JobState.CANCELLED.value, because, tx.now
     tx.record(
-        JobEnded(
-            about=job.ref, namespace=job.namespace, zone=job.zone, state=job.state, fence=job.fence, error=because
-        )
+        JobEnded(about=job.ref, namespace=job.namespace, zone=job.zone, state=job.state, fence=job.fence, error=because)
     )
     return job

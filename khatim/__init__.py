@@ -18,7 +18,7 @@ __all__ = ["Client"]
 def __getattr__(name: str) -> Any:
     # The client brings httpx and pydantic; the server's floors import `khatim` without wanting them.
     if name == "Client":
-        from khatim.client import Client
+        from khatim.client import Client  # noqa: PLC0415
 
         return Client
     raise AttributeError(f"module 'khatim' has no attribute {name!r}")

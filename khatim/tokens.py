@@ -37,7 +37,7 @@ def public_key(pem: str) -> Ed25519PublicKey:
     return key
 
 
-def issue(
+def issue(  # noqa: PLR0913 - the claims of a token are many and all of them named
     key: Ed25519PrivateKey,
     *,
     kind: str,
@@ -73,7 +73,7 @@ def kind_of(token: str) -> str:
     return str(claims.get("kind", ""))
 
 
-def read(
+def read(  # noqa: PLR0913 - what a token is judged by
     token: str, key: Ed25519PublicKey, *, audience: str, at: datetime, kind: str, grace: timedelta = LEEWAY
 ) -> Mapping[str, Any]:
     """Verify *token* and return its claims; *grace* is how long after its end it still counts.

@@ -143,7 +143,7 @@ class FileRole(StrEnum):
 
 
 class Certainty(StrEnum):
-    """How well a rule's legal source was checked (compliance.md): verified, secondary, inferred, recalled, unresolved."""
+    """How well a rule's legal source was checked: verified, secondary, inferred, recalled, unresolved."""
 
     VERIFIED = "V"
     SECONDARY = "S"

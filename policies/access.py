@@ -60,7 +60,7 @@ def read_grants(text: str, name: str = GRANTS) -> tuple[Grant, ...]:
             continue
         place = f"{name}:{number}"
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != 6 or cells[0] != "p" or not all(cells):
+        if len(cells) != 6 or cells[0] != "p" or not all(cells):  # noqa: PLR2004 - p and the five columns
             raise Misconfigured(f"{place}: a row reads p, role, zone, namespace, action, allow|deny, not {line!r}")
         grant = Grant(place, *cells[1:])
         if grant.role not in _SUBJECTS:
@@ -115,7 +115,7 @@ class CasbinAccess:
             home = actor.zone if actor.zone and is_name(actor.zone) else ""
         return self._answers(roles, actor.kind, home, resource.zone, resource.namespace, action)
 
-    def _ask(
+    def _ask(  # noqa: PLR0913, PLR0917 - the six values of Casbin's request, and lru_cache wants them positional
         self, roles: frozenset[str], kind: ActorKind, home: str, zone: str, namespace: str, action: Action
     ) -> Decision:
         question = (roles, kind.value, home, zone, namespace, action.value)

@@ -204,7 +204,7 @@ def _fills(one: Approval, slot: Requirement, at: datetime) -> bool:
     return one.role in slot.roles and is_fresh
 
 
-def _shortfall(gates: Gates, one: Requirement, facts: Facts, at: datetime) -> str | None:
+def _shortfall(gates: Gates, one: Requirement, facts: Facts, at: datetime) -> str | None:  # noqa: C901, PLR0911, PLR0912
     """Return in words why *one* is not met, None when it is.  One line a kind, so that a reader sees them all."""
     match one.kind:
         case Kind.STAGE:

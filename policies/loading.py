@@ -206,7 +206,7 @@ class PolicyBundle:
         Raises `Misconfigured` for the first file that is missing, unreadable or contradicts itself.
         """
         # The agents' images have no Casbin and never decide access; they import this module for formats and runtime.
-        from policies.access import CasbinAccess, read_grants
+        from policies.access import CasbinAccess, read_grants  # noqa: PLC0415
 
         home = folder or HERE
         if overlay is not None:

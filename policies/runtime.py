@@ -125,7 +125,7 @@ class RuntimePolicy:
             return policy.airgapped
         return policy.by_tier.get(tier, policy.default)
 
-    def effect(
+    def effect(  # noqa: PLR0913 - the facts of one event, all named
         self,
         event: RuntimeEvent,
         tier: int | None,

@@ -18,7 +18,7 @@ from registry.events import ArtifactDownloadAuthorised, ArtifactPlaced, Artifact
 from registry.tables import Placement
 
 
-def admit_upload(
+def admit_upload(  # noqa: PLR0913 - one ticket speaks about all of these
     tx: Transaction, digest: str, *, zone: str, size: int, media_type: str, tags: Sequence[str], rules: PolicyBundle
 ) -> Decision:
     """Let the actor bring *size* bytes of *digest* into *zone*, if access and residency allow it."""
@@ -27,7 +27,12 @@ def admit_upload(
     decision = decide_movement(tx, MovementKind.PLACE, zone, zone, tags, rules)
     tx.record(
         ArtifactUploadAuthorised(
-            about=str(resource), zone=zone, size=size, media_type=media_type, rule=decision.rule, policy=str(rules.digest)
+            about=str(resource),
+            zone=zone,
+            size=size,
+            media_type=media_type,
+            rule=decision.rule,
+            policy=str(rules.digest),
         )
     )
     return decision
@@ -46,15 +51,13 @@ def admit_download(tx: Transaction, digest: str, *, zone: str, to_zone: str, rul
     return placed
 
 
-def place(
+def place(  # noqa: PLR0913 - the columns of one placement
     tx: Transaction, digest: str, *, zone: str, size: int, media_type: str, tags: Sequence[str], basis: str
 ) -> Placement:
     """Note that the zone's agent (the actor) holds *digest*.  A second report of the same copy changes nothing."""
     tx.require(Action.JOB_REPORT, Resource("artifact", digest, zone=zone))
     tx.lock(f"placement:{zone}:{digest}")
-    known: Placement | None = tx.scalar(
-        select(Placement).where(Placement.digest == digest, Placement.zone == zone)
-    )
+    known: Placement | None = tx.scalar(select(Placement).where(Placement.digest == digest, Placement.zone == zone))
     if known is not None:
         return known
     row = Placement(
@@ -68,13 +71,11 @@ def place(
         placed_at=tx.now,
     )
     tx.add(row)
-    tx.record(
-        ArtifactPlaced(about=row.ref, zone=zone, size=size, media_type=media_type, basis=basis, tags=row.tags)
-    )
+    tx.record(ArtifactPlaced(about=row.ref, zone=zone, size=size, media_type=media_type, basis=basis, tags=row.tags))
     return row
 
 
-def decide_movement(
+def decide_movement(  # noqa: PLR0913, PLR0917 - a movement has two ends, a kind, tags and rules
     tx: Transaction, kind: MovementKind, zone: str, to_zone: str, tags: Sequence[str], rules: PolicyBundle
 ) -> Decision:
     """Ask the residency rules; raises `ResidencyRefused` with rule id, legal basis and certainty."""
@@ -82,7 +83,11 @@ def decide_movement(
     decision = residency.decide(rules.residency, movement, at=tx.now)
     if not decision:
         raise ResidencyRefused(
-            decision.reason, advice=decision.advice, from_zone=zone, to_zone=to_zone, movement=kind.value,
+            decision.reason,
+            advice=decision.advice,
+            from_zone=zone,
+            to_zone=to_zone,
+            movement=kind.value,
             **decision.as_members(),
         )
     return decision

@@ -43,7 +43,7 @@ def next_dataset(tx: Transaction, namespace: str, name: str) -> int:
     return queries.next_number(tx, DatasetVersion, namespace, name)
 
 
-def register(
+def register(  # noqa: PLR0913 - a version is named by namespace, name, number and zone
     tx: Transaction, namespace: str, name: str, made: Snapshot, *, zone: str, by: str, statement_id: str
 ) -> DatasetVersion:
     """Register the next version of a dataset.  The actor is the zone's agent; *by* is who asked for the ingest."""
@@ -81,7 +81,7 @@ def register(
     return row
 
 
-def register_features(
+def register_features(  # noqa: PLR0913 - as above
     tx: Transaction, dataset: DatasetVersion, name: str, made: Materialisation, *, by: str, statement_id: str
 ) -> FeatureViewVersion:
     """Register the next version of a feature view of *dataset*; it inherits the dataset's zone and tags."""

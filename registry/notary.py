@@ -44,7 +44,9 @@ class Notary:
         """Return the identity policy of the instance, narrowed to *zone*'s agents when one is given."""
         return IdentityPolicy.of_instance(self.instance, self.issuer, attesters_in(zone) if zone else ATTESTERS)
 
-    def check(self, bundle: str, kind: str, subjects: Sequence[Digest], *, zone: str | None = None) -> VerifiedStatement:
+    def check(
+        self, bundle: str, kind: str, subjects: Sequence[Digest], *, zone: str | None = None
+    ) -> VerifiedStatement:
         """Verify a bundle; raises `SignatureInvalid` when it does not hold or is not a statement of *kind*."""
         verified = verify_bundle(bundle, self.root, self.policy(zone), list(subjects))
         if verified.kind != kind:
@@ -68,7 +70,7 @@ class Notary:
         tx.add(row)
         return row
 
-    def attest(
+    def attest(  # noqa: PLR0913, PLR0917 - who says what about which bytes
         self,
         tx: Transaction,
         about: str,

@@ -106,7 +106,10 @@ def newest_versions(reader: Reader, names: Sequence[tuple[str, str]]) -> dict[tu
         return {}
     key = (ModelVersion.namespace, ModelVersion.name)
     query = (
-        select(ModelVersion).ext(distinct_on(*key)).where(tuple_(*key).in_(names)).order_by(*key, ModelVersion.number.desc())
+        select(ModelVersion)
+        .ext(distinct_on(*key))
+        .where(tuple_(*key).in_(names))
+        .order_by(*key, ModelVersion.number.desc())
     )
     rows = reader.scalars(query)
     return {(row.namespace, row.name): row for row in rows if reader.may(Action.READ, row.resource)}

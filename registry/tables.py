@@ -16,7 +16,7 @@ from khatim.vocabulary import Resource, Stage, VersionStatus
 
 
 class Person(Base, Governed):
-    """One natural person.  `ref` is opaque and never changes; `display_name` is the only personal datum and is erasable."""
+    """One natural person.  `ref` is opaque and never changes; `display_name` is the only personal datum, erasable."""
 
     __tablename__ = "people"
 
@@ -208,7 +208,7 @@ class Alias(Base, Governed):
 
 
 class Statement(Base, Governed):
-    """A signed in-toto statement about a resource, as the Sigstore bundle that was verified on arrival.  Never changes."""
+    """A signed in-toto statement about a resource: the Sigstore bundle that was verified on arrival.  Never changes."""
 
     __tablename__ = "statements"
     __table_args__ = (Index("ix_statements_subjects", "subjects", postgresql_using="gin"),)

@@ -26,7 +26,7 @@ def create_model(tx: Transaction, namespace: str, name: str, *, description: str
     return _created(tx, namespace, name, description=description, tier=tier, by=tx.actor.ref)
 
 
-def register(
+def register(  # noqa: PLR0913 - a version is its manifest, its parents, its training and its zone
     tx: Transaction,
     namespace: str,
     name: str,
@@ -141,7 +141,9 @@ def _model(tx: Transaction, namespace: str, name: str) -> Model | None:
     return row
 
 
-def _created(tx: Transaction, namespace: str, name: str, *, description: str, tier: int, by: str) -> Model:
+def _created(  # noqa: PLR0913 - the columns of one model
+    tx: Transaction, namespace: str, name: str, *, description: str, tier: int, by: str
+) -> Model:
     row = Model(
         id=tx.new_id(),
         namespace=namespace,

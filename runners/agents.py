@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import ColumnElement, Select, Text, cast, literal, select
+from sqlalchemy import ColumnElement, Text, cast, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from audit.transaction import Reader, Transaction
@@ -68,7 +67,7 @@ def of_actor(reader: Reader) -> Agent:
 
 def listed(reader: Reader) -> list[answers.Agent]:
     """Return the agents that the actor may see, newest first, with when each was last heard of."""
-    query: Select[Any] = select(Agent, Presence.seen_at).join(Presence, Presence.agent == _ref_of_agent(), isouter=True)
+    query = select(Agent, Presence.seen_at).join(Presence, Presence.agent == _ref_of_agent(), isouter=True)
     rows = reader.rows(query.order_by(Agent.id.desc()))
     return [
         answers.Agent.model_validate(agent).model_copy(update={"seen_at": seen_at})

@@ -25,7 +25,7 @@ from runners import jobs
 
 
 def complete(tx: Transaction, name: str, body: wire.Complete, *, notary: Notary, rules: PolicyBundle) -> Job:
-    """Complete a held job with its outcome.  Raises `StaleFence`, `SignatureInvalid` or `Malformed`; then nothing is kept."""
+    """Complete a held job with its outcome; when this raises `StaleFence` or `SignatureInvalid`, nothing is kept."""
     job = jobs.held(tx, name, body.fence)
     if body.outcome.kind != job.kind:
         raise Malformed(f"a {job.kind} job cannot end with the outcome of a {body.outcome.kind} job")
@@ -37,7 +37,7 @@ def complete(tx: Transaction, name: str, body: wire.Complete, *, notary: Notary,
         case wire.Trained() as outcome:
             made = _trained(tx, job, outcome, notary, rules)
         case wire.Scanned() as outcome:
-            made = evaluations.submit_scan(tx, job, outcome, notary=notary, rules=rules)
+            made = evaluations.submit_scan(tx, job, outcome, notary=notary)
         case wire.Evaluated() as outcome:
             made = evaluations.submit(tx, job, outcome, notary=notary)
         case wire.Deployed() as outcome:
@@ -122,14 +122,13 @@ def _trained(tx: Transaction, job: Job, outcome: wire.Trained, notary: Notary, r
     files = [Digest.parse(file.digest) for file in outcome.files]
     provenance = notary.check(outcome.provenance, statements.TRAINING, files, zone=job.zone)
     named = [(file.path, Digest.parse(file.digest)) for file in outcome.files]
-    signature = notary.check(
-        outcome.model_signature, statements.OMS_SIGNATURE, [oms.root_digest(named)], zone=job.zone
-    )
+    signature = notary.check(outcome.model_signature, statements.OMS_SIGNATURE, [oms.root_digest(named)], zone=job.zone)
     oms.check_files(signature.parsed, named)
     for placed in outcome.placed:
         place_blob(tx, placed, zone=job.zone, tags=view.tags, basis=job.ref)
     manifest = manifests.manifest_of(
-        {**file.model_dump(mode="json"), "format": rules.formats.by_name(file.path, file.role).format} for file in outcome.files
+        {**file.model_dump(mode="json"), "format": rules.formats.by_name(file.path, file.role).format}
+        for file in outcome.files
     )
     row = versions.register(
         tx,

@@ -14,7 +14,10 @@ from khatim.vocabulary import Resource
 
 
 class Agent(Base, Governed):
-    """One enrolled agent process of one zone.  `state` and the door's address change; the zone never."""
+    """One enrolled agent process of one zone.  `state` and the door's address change; the zone never.
+
+    `enrolment` is the id of its one-time token: a second use violates the constraint.
+    """
 
     __tablename__ = "agents"
 
@@ -24,7 +27,7 @@ class Agent(Base, Governed):
     door: Mapped[str]
     state: Mapped[str]
     enrolled_at: Mapped[Moment]
-    enrolment: Mapped[str] = mapped_column(unique=True)  # the one-time token's id: a second use violates this
+    enrolment: Mapped[str] = mapped_column(unique=True)
 
     @property
     def ref(self) -> str:
@@ -38,7 +41,7 @@ class Agent(Base, Governed):
 
 
 class Lease(Base):
-    """Which agent holds a job until when, by the database's clock.  Operational: claim and end are the governed facts."""
+    """Which agent holds a job until when, by the database's clock.  Operational: claim and end are the facts."""
 
     __tablename__ = "leases"
 

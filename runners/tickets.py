@@ -69,7 +69,7 @@ def placed(tx: Transaction, body: wire.Placed, *, issuer: TokenIssuer) -> Placem
     )
 
 
-def _ticket(
+def _ticket(  # noqa: PLR0913 - the claims of one ticket
     tx: Transaction,
     op: str,
     zone: str,
@@ -93,5 +93,3 @@ def _ticket(
         **claims,
     )
     return answers.Ticket(door=agents.door_of(tx, zone), token=token, digest=digest, expires_at=tx.now + TTL)
-
-

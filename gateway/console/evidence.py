@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from gateway.console import addresses, parts
@@ -120,12 +121,8 @@ def signatures(found: Iterable[Statement], notary: Notary) -> tuple[parts.Signat
 
 
 def _signature(row: Statement, notary: Notary) -> parts.Signature:
-    problem, index = row.revoked_because or "", None
-    try:
-        subjects = [Digest.parse(text) for text in row.subjects]
-        index = verify_bundle(row.bundle, notary.root, notary.policy(), subjects).log_index
-    except SignatureInvalid as wrong:
-        problem = wrong.detail
+    index, wrong = _verified(row.bundle, tuple(row.subjects), _Same(notary))
+    problem = row.revoked_because or wrong
     return parts.Signature(
         predicate=row.predicate_type,
         identity=row.identity,
@@ -136,6 +133,33 @@ def _signature(row: Statement, notary: Notary) -> parts.Signature:
         is_verified=not problem,
         problem=problem,
     )
+
+
+class _Same:
+    """A notary, compared by identity: it holds parsed keys that have no hash."""
+
+    def __init__(self, notary: Notary) -> None:
+        self.notary = notary
+
+    def __hash__(self) -> int:
+        return id(self.notary)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.notary is self.notary
+
+
+@lru_cache(maxsize=1024)
+def _verified(bundle: str, subjects: tuple[str, ...], by: _Same) -> tuple[int | None, str]:
+    """Return the log index, or None and what does not hold.
+
+    The answer depends on these bytes and the trust root alone (a bundle carries its own time), so it is worked out
+    once for the same bytes; gates verify anew (`governance.facts`).
+    """
+    try:
+        expected = [Digest.parse(text) for text in subjects]
+        return verify_bundle(bundle, by.notary.root, by.notary.policy(), expected).log_index, ""
+    except SignatureInvalid as wrong:
+        return None, wrong.detail
 
 
 def files(version: ModelVersion, rules: PolicyBundle) -> tuple[parts.File, ...]:
@@ -161,10 +185,11 @@ def lineage(
     subject: str, nodes: Sequence[Node], deployments: Sequence[parts.Deployment], verified: Mapping[str, bool]
 ) -> parts.Lineage:
     """Draw a lineage from its roots to the deployments; *verified* says by statement digest whether it holds."""
+    sources = {parent for node in nodes for parent, role in node.made_from if role == "source"}
     drawn = [
         parts.LineageNode(
             ref=node.ref,
-            kind=node.kind,
+            kind="source" if node.ref in sources else node.kind,
             name=_shown(node),
             zone=node.zone,
             digest=node.digest,

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from gateway.console.language import LOCALES, Language
 
 DUBAI = ZoneInfo("Asia/Dubai")
+_UNBROKEN = 24  # characters that stand in one line of a table
 _SHOWN = 12  # digits of a digest: 48 bits tell any two things on one page apart
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _PATTERNS: dict[Language, str] = {"en": "d MMM y", "ar": "d MMMM y"}  # Arabic months have no short names
@@ -36,8 +37,10 @@ def ltr(value: object) -> Markup:
 
 
 def code(value: object) -> Markup:
-    """Return an id in the monospaced face, isolated; it may wrap after a colon or slash."""
-    breakable = Markup("<wbr>").join(re.findall(r"[^:/]+[:/]*|[:/]+", str(value)))
+    """Return an id in the monospaced face, isolated; a long one may wrap after a colon, slash or hyphen."""
+    text = str(value)
+    found = re.findall(r"[^:/-]+[:/-]*|[:/-]+", text) if len(text) > _UNBROKEN else [text]
+    breakable = Markup("<wbr>").join(found)
     return Markup('<bdi dir="ltr" class="code">{}</bdi>').format(breakable)
 
 

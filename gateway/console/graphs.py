@@ -19,7 +19,7 @@ __all__ = ["HEIGHT", "WIDTH", "Edge", "Layout", "Node", "layout", "svg"]
 _UNWRITABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def svg(  # a picture's options, all named
+def svg(  # noqa: PLR0913 - a picture's options, all named
     nodes: Sequence[Node], edges: Sequence[Edge], *, title: str, description: str, rtl: bool = False, prefix: str = "g"
 ) -> str:
     """Return the graph as an SVG element, flowing right to left when *rtl*.

@@ -130,6 +130,7 @@ LABELS: dict[Group, dict[str, str]] = {
         "version.scanned": mark("Version scanned"),
     },
     "lineage": {
+        "source": mark("Raw file"),
         "artifact": mark("File"),
         "dataset": mark("Dataset"),
         "features": mark("Feature view"),
@@ -213,6 +214,15 @@ LABELS: dict[Group, dict[str, str]] = {
         "movement": mark("Movement"),
     },
 }
+
+# Fixed sentences of the front door that a person may meet; `rendering` finds them by their text.
+SENTENCES = (
+    mark("this form was not made by your session"),
+    mark("this form came from another site"),
+    mark("Open the page again."),
+    mark("the cursor is not one of ours"),
+    mark("Start again without a cursor."),
+)
 
 TONES: dict[Group, dict[str, Tone]] = {
     "stage": {"production": "good", "staging": "info"},

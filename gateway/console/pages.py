@@ -88,7 +88,7 @@ def version(visit: Visiting, namespace: str, name: str, number: int) -> Response
 
 
 @router.post(VERSION + "/approvals", dependencies=[Genuine])
-def approve(
+def approve(  # noqa: PLR0913, PLR0917 - the fields of the form
     tx: Tx,
     wiring: Wiring,
     namespace: str,
@@ -107,7 +107,7 @@ def approve(
 
 
 @router.post(VERSION + "/promotion", dependencies=[Genuine])
-def promote(
+def promote(  # noqa: PLR0913, PLR0917 - the fields of the form
     tx: Tx, wiring: Wiring, namespace: str, name: str, number: int, to: Annotated[Stage, Form()], because: Text
 ) -> Response:
     """Promote one version."""
@@ -121,7 +121,7 @@ def ledger(
     visit: Visiting,
     kind: Annotated[str, Query(max_length=100)] = "",
     resource: Annotated[str, Query(max_length=300)] = "",
-    refusals: bool = False,
+    refusals: bool = False,  # noqa: FBT001, FBT002 - a box that is ticked or not
     before: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
     """Show the ledger."""

@@ -176,7 +176,7 @@ class LineageNode:
     """One thing in the lineage."""
 
     ref: str  #: its reference
-    kind: str  #: ``artifact``, ``dataset``, ``features``, ``version``, ``deployment``
+    kind: str  #: ``source``, ``artifact``, ``dataset``, ``features``, ``version``, ``deployment``
     name: str  #: shown name
     zone: str = ""  #: where its bytes are
     digest: str = ""  #: of its bytes, when it has them

@@ -45,7 +45,7 @@ def interval(estimate: Estimate, axis: tuple[float, float], threshold: float | N
         tick = place(threshold)
         drawn.append(f'<path class="interval-threshold" d="M{tick} 3V{HEIGHT - 3}" fill="none" stroke="currentColor"/>')
     drawn.append(f'<circle class="interval-value" cx="{value}" cy="{middle}" r="4.5"/></svg>')
-    return Markup("".join(drawn))  # numbers only
+    return Markup("".join(drawn))  # noqa: S704 - numbers only
 
 
 def _numbers(estimate: Estimate) -> tuple[float, float, float]:

@@ -19,10 +19,12 @@ def install(app: typer.Typer) -> None:
 
 
 @agent_app.command("run")
-def run(
+def run(  # noqa: PLR0913, PLR0917 - how an agent is started
     server: Annotated[str, typer.Option("--server", envvar="KHATIM_SERVER", help="The registry's address.")],
     data: Annotated[Path, typer.Option("--data", help="The agent's own folder: identity, store, scratch.")],
-    enrol_token: Annotated[str, typer.Option(envvar="KHATIM_ENROL_TOKEN", help="One-time token, first start only.")] = "",
+    enrol_token: Annotated[
+        str, typer.Option(envvar="KHATIM_ENROL_TOKEN", help="One-time token, first start only.")
+    ] = "",
     name: Annotated[str, typer.Option(help="A name for people.")] = "agent",
     host: Annotated[str, typer.Option(help="Address of the zone door.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the zone door; 0 takes a free one.")] = 0,
@@ -31,8 +33,8 @@ def run(
     ] = None,
 ) -> None:
     """Run an agent: enrol at the first start, then work until Ctrl-C."""
-    from runners.zone.agent import Agent, Plan
-    from runners.zone.execution import CHECKOUT
+    from runners.zone.agent import Agent, Plan  # noqa: PLC0415
+    from runners.zone.execution import CHECKOUT  # noqa: PLC0415
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     beside = Path(CHECKOUT) / ".venv-alibi" / "bin" / "python"

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bodies on the wire, shared by server, agents and SDK: `requests` go in, `answers` come back, `work` is the agents'."""
+"""The bodies on the wire, shared by server, agents and SDK: `requests` in, `answers` out, `work` for agents."""

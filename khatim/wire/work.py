@@ -38,7 +38,7 @@ class Failed(Request):
 
     fence: int
     error: str = Field(max_length=8000)
-    problem: dict[str, Any] = {}
+    problem: dict[str, Any] = Field(default_factory=dict)
     retry: bool = False
 
 

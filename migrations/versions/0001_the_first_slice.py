@@ -8,7 +8,6 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from audit import ddl
-from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -190,7 +189,8 @@ def upgrade() -> None:
             name=op.f("ck_ledger_outbox_body_has_a_moment"),
         ),
         sa.CheckConstraint(
-            "json_typeof(replace(convert_from(body, 'UTF8'), '\\u0000', '\\ufffd')::json) = 'object'", name=op.f("ck_ledger_outbox_body_is_an_object")
+            "json_typeof(replace(convert_from(body, 'UTF8'), '\\u0000', '\\ufffd')::json) = 'object'",
+            name=op.f("ck_ledger_outbox_body_is_an_object"),
         ),
         sa.CheckConstraint("octet_length(body) <= 65335", name=op.f("ck_ledger_outbox_body_fits")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_outbox")),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
@@ -109,9 +109,7 @@ class Agent:
             scratch=plan.folder / "scratch",
             clock=now,
         )
-        self.host = Host(
-            self.zone, plan.folder / "deployments", lambda: self._trust, self.connection.dossier, self.url
-        )
+        self.host = Host(self.zone, plan.folder / "deployments", lambda: self._trust, self.connection.dossier, self.url)
         self._config.app = self._application()
 
     def run(self) -> None:
@@ -152,7 +150,7 @@ class Agent:
         self.connection.placed(work.Placed(digest=str(blob.digest), size=blob.size, ticket=str(claims["ticket"])))
 
     def _forever(self, step: Callable[[], bool], pause: float) -> None:
-        """Repeat *step*; a registry that is away is waited for, any other failure is logged and does not end the loop."""
+        """Repeat *step*; a registry that is away is waited for, other failures are logged and do not end the loop."""
         while not self._stop.is_set():
             busy = False
             try:
@@ -161,7 +159,7 @@ class Agent:
                 log.warning("%s", error.detail)
                 self._stop.wait(1)
             except Unauthenticated as error:
-                log.error("the registry does not know this agent any more: %s", error.detail)
+                log.warning("the registry does not know this agent any more: %s", error.detail)
                 self._stop.wait(5)
             except Exception:
                 log.exception("an agent's step failed")
@@ -237,7 +235,7 @@ class _Lease:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
-    def __enter__(self) -> _Lease:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -56,7 +56,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def field_of(
+def field_of(  # noqa: PLR0913 - the words of a column, all of them named
     name: str, kind: ColumnType, *, nullable: bool, unit: str = "", tags: Sequence[str] = (), description: str = ""
 ) -> pa.Field:
     """Return the Arrow field of a column, its unit, tags and description as metadata."""

@@ -57,7 +57,7 @@ class Capture:
     memory.  `close` writes the rest.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its limits are each worth a name
         self,
         put: Callable[[bytes], object],
         columns: Sequence[str],

@@ -30,7 +30,7 @@ def now() -> datetime:
 
 
 class Connection:
-    """Calls as one agent.  Renews its identity before it ends and keeps it on disk (0600), so a restart needs no token."""
+    """Calls as one agent.  Renews its identity in time and keeps it on disk (0600), so a restart needs no token."""
 
     def __init__(self, server: str, folder: Path) -> None:
         """Speak to *server* (scheme, host, port); keep the identity in *folder*."""

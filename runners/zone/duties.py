@@ -41,7 +41,7 @@ MAX_BLOB = 4 << 30
 
 @dataclass(frozen=True)
 class Zone:
-    """What an agent's work needs: its store, its pen, the rules about formats, where training runs, a scratch folder."""
+    """What an agent's work needs: its store, its pen, the rules about formats, where training runs, scratch."""
 
     name: str
     agent: str

@@ -43,7 +43,7 @@ class Subgroup:
     def parse(cls, name: str, spec: Mapping[str, Any]) -> Subgroup:
         """Read ``{"column": c, "quantile": [a, b] | "min": x, "max": y | "equals": v}``; raises `Malformed`."""
         unknown = sorted(set(spec) - {"column", "quantile", "min", "max", "equals"})
-        if unknown or "column" not in spec or len(spec) < 2:
+        if unknown or "column" not in spec or len(spec) < 2:  # noqa: PLR2004 - the column and a condition
             raise Malformed(
                 f"The subgroup {name!r} is not understood.",
                 advice="Give a column, and quantile: [from, to], or min and/or max, or equals.",
@@ -166,7 +166,7 @@ class Evaluation:
         }
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - an evaluation is exactly these
     model_path: Path,
     holdout: pa.Table,
     label: str,
@@ -240,7 +240,7 @@ def evaluate(
 
 def _positive(outputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     for values in outputs.values():
-        if values.ndim == 2 and values.shape[1] == 2:
+        if values.ndim == 2 and values.shape[1] == 2:  # noqa: PLR2004 - rows by two classes
             return values[:, 1].astype(np.float64)
     raise Malformed("The model gives no probabilities of two classes.")
 

@@ -95,7 +95,7 @@ class OpenCluster(Protocol):
 class RunJob(Protocol):
     """``run_ray_job`` and ``run_local_job``."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - a job is exactly these
         self,
         submission_id: str,
         module: str,
@@ -110,7 +110,7 @@ class RunJob(Protocol):
         ...
 
 
-def run_job(
+def run_job(  # noqa: PLR0913 - a job is exactly these
     open_cluster: OpenCluster,
     submission_id: str,
     module: str,
@@ -167,7 +167,7 @@ class Warded:
         """Make the folder; nothing runs yet."""
         root = tempfile.gettempdir()
         # sun_path holds 107 characters, and Ray adds about 65 to its folder (unix(7)).
-        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root if len(root) <= 20 else "/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root if len(root) <= 20 else "/tmp"))  # noqa: S108, PLR2004
         self._process: subprocess.Popen[bytes] | None = None
         self._told = b""
         self._kept = ""
@@ -183,7 +183,7 @@ class Warded:
 
     def start(self, command: list[str], environment: Mapping[str, str], cwd: Path) -> None:
         """Start the warden and, below it, *command*."""
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, a command made by the caller from constants
             [sys.executable, "-m", "runners.zone.warden", str(self.folder), "--", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -24,7 +24,7 @@ def materialise(table: arrow.Table, spec: FeatureViewSpec) -> arrow.Table:
     if repeats := arrow.repeats_of(table.column(spec.entity)):
         raise SchemaMismatch(f"{repeats} rows repeat an entity: a feature view has one row per {spec.entity!r}")
     source = table.schema
-    fields = [source.field(spec.entity).with_nullable(False)]
+    fields = [source.field(spec.entity).with_nullable(False)]  # noqa: FBT003 - pyarrow's signature
     columns = [table.column(spec.entity)]
     for feature in spec.features:
         made = _made(table, feature.formula)
@@ -40,7 +40,7 @@ def materialise(table: arrow.Table, spec: FeatureViewSpec) -> arrow.Table:
         )
         columns.append(arrow.as_type(made, feature.type, feature.name))
     if spec.label is not None:
-        fields.append(source.field(spec.label).with_nullable(False))
+        fields.append(source.field(spec.label).with_nullable(False))  # noqa: FBT003 - pyarrow's signature
         columns.append(table.column(spec.label))
     schema = arrow.schema_with(
         fields,

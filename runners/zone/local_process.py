@@ -22,7 +22,7 @@ class LocalProcess:
         self._cancelled: set[str] = set()
 
     @classmethod
-    def open(cls, workdir: Path, *, cpus: int, alive: Callable[[], bool]) -> LocalProcess:
+    def open(cls, workdir: Path, *, cpus: int, alive: Callable[[], bool]) -> LocalProcess:  # noqa: ARG003
         """Return a cluster; nothing has to start, and a process takes the processors it finds."""
         return cls(workdir)
 

@@ -6,6 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 
-def without_client_server(parameters: Any, _head: bool) -> None:
+def without_client_server(parameters: Any, _head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     """Leave the Ray Client server out: a second way into the cluster, and the command line cannot turn it off."""
     parameters.ray_client_server_port = None

@@ -57,7 +57,7 @@ def look(scanner: str, path: str, stream: BinaryIO, limits: Limits) -> Found:
         found.danger("exhausting", path, f"the file exhausts its scan ({type(error).__name__})")
     except Malformed as error:
         found.danger("unreadable", path, error.detail)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a file that breaks its scanner has failed, whatever broke
         found.danger("unreadable", path, f"the scanner could not read it ({type(error).__name__})")
     return found
 
@@ -65,7 +65,7 @@ def look(scanner: str, path: str, stream: BinaryIO, limits: Limits) -> Found:
 def look_in_child(scanner: str, path: str, chunks: Iterator[bytes], limits: Limits, timeout_s: float) -> Found:
     """Run a scanner in a child; raises what *chunks* raises.  Its end in any way but with a report is a danger."""
     order = {"path": path, "scanner": scanner, "limits": asdict(limits), "seconds": timeout_s}
-    child = subprocess.Popen(
+    child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-B", "-m", _HERE, json.dumps(order)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -83,7 +83,7 @@ def look_in_child(scanner: str, path: str, chunks: Iterator[bytes], limits: Limi
             with contextlib.suppress(BrokenPipeError), target:
                 for chunk in chunks:
                     target.write(chunk)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - carried to the caller, where it is raised
             failures.append(error)
 
     def stop() -> None:

@@ -67,7 +67,7 @@ def scan(
     return _report(path, says, found)
 
 
-def scan_in_sandbox(
+def scan_in_sandbox(  # noqa: PLR0913 - the file, the rules and the bounds
     path: str,
     opener: Opener,
     formats: Formats,

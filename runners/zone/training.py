@@ -79,7 +79,7 @@ def split(table: pa.Table, spec: TrainingSpec) -> Rows:
     keys = tuple(table.column(spec.entity_key).to_pylist())
     held = np.array([is_held_out(key, salt=spec.salt, share=spec.holdout_share) for key in keys], dtype=bool)
     for name, side in (("training", label[~held]), ("held-out", label[held])):
-        if len(np.unique(side)) != 2:
+        if len(np.unique(side)) != 2:  # noqa: PLR2004 - the two classes
             raise Malformed(f"The {name} rows do not hold both classes; there are {len(side)} of them.")
     return Rows(order, features, label, held, keys)
 
@@ -93,7 +93,7 @@ def _read(path: str) -> pa.Table:
 
 def _estimator(spec: TrainingSpec) -> Any:
     if spec.recipe == GRADIENT_BOOSTING:
-        from sklearn.ensemble import GradientBoostingClassifier
+        from sklearn.ensemble import GradientBoostingClassifier  # noqa: PLC0415 - loaded in the training room only
 
         try:
             return GradientBoostingClassifier(**{**spec.params, "random_state": spec.seed})
@@ -108,9 +108,9 @@ def train(spec: TrainingSpec, ran_on: str = "process") -> dict[str, Any]:
     Raises `khatim.errors.OutsideAuthorisation` when the code is not the one that *spec* names,
     `khatim.errors.Malformed` for unusable features, and `khatim.errors.VerificationFailed` when the export differs.
     """
-    from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+    from sklearn.metrics import accuracy_score, log_loss, roc_auc_score  # noqa: PLC0415
 
-    from runners.zone import onnx_export
+    from runners.zone import onnx_export  # noqa: PLC0415
 
     began = time.monotonic()
     code = code_digest()
@@ -152,7 +152,7 @@ def train(spec: TrainingSpec, ran_on: str = "process") -> dict[str, Any]:
             "held_out": int(rows.held_out.sum()),
         },
         "training_metrics": {
-            "accuracy": round(float(accuracy_score(rows.label[trained], scores >= 0.5)), 6),
+            "accuracy": round(float(accuracy_score(rows.label[trained], scores >= 0.5)), 6),  # noqa: PLR2004
             "roc_auc": round(float(roc_auc_score(rows.label[trained], scores)), 6),
             "log_loss": round(float(log_loss(rows.label[trained], scores)), 6),
         },

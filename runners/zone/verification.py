@@ -46,7 +46,7 @@ class Trust:
         return verify_bundle(statement.bundle, self.root, policy, list(subjects))
 
 
-def verify(
+def verify(  # noqa: PLR0913 - what a dossier is judged by
     dossier: answers.Dossier,
     trust: Trust,
     *,
@@ -121,7 +121,7 @@ def _attested(node: answers.Node, trust: Trust) -> str:
     return node.ref
 
 
-def _approvals(
+def _approvals(  # noqa: PLR0913 - what an approval must be bound to
     dossier: answers.Dossier, trust: Trust, *, digest: str, zone: str, policy: str, at: datetime
 ) -> dict[str, str]:
     active = {(one.approver, one.role) for one in dossier.approvals if one.state == "active"}

@@ -45,7 +45,7 @@ def running(leader: Sequencer) -> Iterator[list[BaseException]]:
     def work() -> None:
         try:
             leader.run(stop)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to the test
             failed.append(error)
 
     thread = threading.Thread(target=work)

@@ -76,7 +76,7 @@ def test_the_shipped_defaults(  # noqa: PLR0917 - the columns of a table
     tier: int,
     hours: float,
     is_airgapped: bool,  # noqa: FBT001
-    expected: Reaction,
+    expected: Reaction,  # noqa: FBT001
 ) -> None:
     assert effect(bundle.runtime, event, tier, hours, is_airgapped=is_airgapped).do is expected
 

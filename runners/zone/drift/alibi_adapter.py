@@ -86,7 +86,7 @@ class AlibiEngine:
                 advice="Make it with `make .venv-alibi`, or choose the scipy engine.",
             )
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - our own module under an interpreter from the settings
                 [str(self.python), "-W", "ignore", "-m", "runners.zone.drift.alibi_room", *arguments],
                 input=request,
                 capture_output=True,

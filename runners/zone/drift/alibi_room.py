@@ -65,9 +65,9 @@ def about() -> dict[str, str]:
 
 def detect(plan: dict[str, Any], reference: bytes, sample: bytes) -> dict[str, Any]:
     """Run TabularDrift (KS per number, chi-squared per category, FDR over all) and return its findings."""
-    import numpy as np
-    import pyarrow as pa
-    from alibi_detect.cd import TabularDrift
+    import numpy as np  # noqa: PLC0415 - after the licence was checked, and not in the agent that imports `frame`
+    import pyarrow as pa  # noqa: PLC0415
+    from alibi_detect.cd import TabularDrift  # noqa: PLC0415
 
     tables = [pa.ipc.open_stream(pa.BufferReader(blob)).read_all() for blob in (reference, sample)]
     names = tables[0].column_names
@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> int:
             found = about() if arguments == ["--about"] else answer(sys.stdin.buffer)
         except metadata.PackageNotFoundError:
             found = {"error": "alibi-detect is not installed in this environment"}
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the room must answer; the agent raises the sentence
             found = {"error": f"{type(error).__name__}: {error}"}
         json.dump(found, out)
     return 0

@@ -42,7 +42,7 @@ class DriftPlan:
 
     def __post_init__(self) -> None:
         """Refuse an alpha outside (0, 0.5] and too few permutations for it."""
-        if not 0.0 < self.alpha <= 0.5:
+        if not 0.0 < self.alpha <= 0.5:  # noqa: PLR2004
             raise Malformed(f"Alpha must lie above 0 and not above 0.5, not {self.alpha}.")
         if self.multivariate and self.permutations < 2 / self.alpha:
             raise Malformed(f"{self.permutations} permutations cannot reach a p-value of {self.alpha / 2}.")

@@ -67,7 +67,7 @@ class _Ubjson:
             raise Unreadable(f"a length is missing at byte {self.at}")
         return int(self.value(kind, 0))
 
-    def _container(self, named: bool, depth: int) -> Any:
+    def _container(self, named: bool, depth: int) -> Any:  # noqa: FBT001 - which of the two kinds
         kind = self.take(1) if self._next_is(b"$") else None
         count = self._length() if self._next_is(b"#") else None
         if kind is not None and count is None:
@@ -102,7 +102,7 @@ def scan_sentencepiece(_: str, stream: BinaryIO, limits: Limits, found: Found) -
     at, pieces = 0, 0
     while at < len(data):
         tag, at = _varint(data, at)
-        if tag & 7 != 2 or not 1 <= tag >> 3 <= 5:
+        if tag & 7 != 2 or not 1 <= tag >> 3 <= 5:  # noqa: PLR2004 - wire type 2, fields of sentencepiece_model.proto
             raise Unreadable(f"a field that is not SentencePiece's at byte {at}")
         length, at = _varint(data, at)
         at += length

@@ -29,7 +29,7 @@ _ESCAPES = (b"__class__", b"__globals__", b"__subclasses__", b"__mro__", b"__bui
 def scan_safetensors(_: str, stream: BinaryIO, limits: Limits, found: Found) -> None:
     """Look at a safetensors file: the tensors of the header cover the rest of the file, each byte once."""
     length = int.from_bytes(exactly(stream, 8), "little")
-    if not 2 <= length <= limits.header_bytes:
+    if not 2 <= length <= limits.header_bytes:  # noqa: PLR2004 - "{}"
         raise Unreadable(f"the header cannot have {length} bytes")
     header = json_of(exactly(stream, length), limits)
     size = rest_of(stream)
@@ -53,7 +53,7 @@ def _span_of(name: str, tensor: Any) -> tuple[int, int, str]:
     try:
         bits, shape, (start, stop) = _BITS[tensor["dtype"]], tensor["shape"], tensor["data_offsets"]
         whole_numbers = all(type(number) is int and number >= 0 for number in (*shape, start, stop))
-        if not whole_numbers or len(tensor) != 3 or math.prod(shape) * bits != (stop - start) * 8:
+        if not whole_numbers or len(tensor) != 3 or math.prod(shape) * bits != (stop - start) * 8:  # noqa: PLR2004
             raise Unreadable(f"tensor {name[:100]!r} is not of its shape and type")
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"tensor {name[:100]!r} is not described as safetensors does") from error

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Example contexts for the console's tests: the main job, told in full, and each page's empty or refused side."""
 
-# ruff: noqa: FBT003  # data, in the order of its fields
+# data, in the order of its fields
 from __future__ import annotations
 
 import json
@@ -166,7 +166,7 @@ APPROVALS = (
 
 LINEAGE = parts.Lineage(
     (
-        parts.LineageNode("artifact:wdbc.csv", "artifact", "wdbc.csv", "ae-health", digest("csv")),
+        parts.LineageNode("artifact:wdbc.csv", "source", "wdbc.csv", "ae-health", digest("csv")),
         parts.LineageNode(
             "dataset:oncology/wdbc@1",
             "dataset",

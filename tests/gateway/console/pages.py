@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+INLINE = {"a", "bdi", "span", "strong", "wbr"}  # these do not part words
 VOID = {"meta", "link", "input", "br", "wbr", "hr", "img"}
 
 
@@ -17,8 +18,17 @@ class Element:
     name: str
     attributes: dict[str, str | None]
     parent: Element | None = None
-    children: list[Element] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    content: list[Element | str] = field(default_factory=list)
+
+    @property
+    def children(self) -> list[Element]:
+        """The elements directly in it."""
+        return [one for one in self.content if isinstance(one, Element)]
+
+    @property
+    def texts(self) -> list[str]:
+        """The text directly in it."""
+        return [one for one in self.content if isinstance(one, str)]
 
     def walk(self) -> Iterator[Element]:
         """Yield this element and everything in it, in the order of the page."""
@@ -38,7 +48,15 @@ class Element:
 
     def text(self) -> str:
         """Return all text inside."""
-        return " ".join(text.strip() for element in self.walk() for text in element.texts if text.strip())
+        return " ".join("".join(self._said()).split())
+
+    def _said(self) -> Iterator[str]:
+        for one in self.content:
+            if isinstance(one, str):
+                yield one
+            else:
+                yield from one._said()
+                yield "" if one.name in INLINE else " "
 
     def get(self, name: str) -> str:
         """Return an attribute, empty when it is not there."""
@@ -53,12 +71,12 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, dict(attrs), self.here)
         assert len(attrs) == len(element.attributes), f"doubled attribute in <{tag}>"
-        self.here.children.append(element)
+        self.here.content.append(element)
         if tag not in VOID:
             self.here = element
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.here.children.append(Element(tag, dict(attrs), self.here))
+        self.here.content.append(Element(tag, dict(attrs), self.here))
 
     def handle_endtag(self, tag: str) -> None:
         assert self.here.name == tag, f"</{tag}> closes <{self.here.name}>"
@@ -66,7 +84,7 @@ class _Reader(HTMLParser):
         self.here = self.here.parent
 
     def handle_data(self, data: str) -> None:
-        self.here.texts.append(data)
+        self.here.content.append(data)
 
 
 def read(html: str) -> Element:

@@ -189,7 +189,7 @@ def test_the_approve_form_sends_the_digest_of_what_the_person_saw() -> None:
     sent = {control.get("name"): control.get("value") for control in form.all("input")}
 
     assert sent == {"csrf": "c5rf-t0ken", "seen": examples.digest("binding")}
-    assert {control.get("name") for control in form.all("select", "textarea")} == {"role", "meaning", "comment"}
+    assert {control.get("name") for control in form.all("select", "textarea")} == {"role", "comment"}
 
 
 def test_refusals_in_the_ledger_are_marked_by_more_than_colour() -> None:

@@ -83,7 +83,7 @@ def served(authority: Authority, clock: Clock, who: Who) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(response.content)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the standard library
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One real PostgreSQL for a whole test process; every test gets a copy of a database of its own."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, create_engine
+
+from gateway import schema
+from gateway.embedded import EmbeddedDatabase
+
+MIGRATED = "khatim"
+
+
+class Postgres:
+    """A running cluster whose database `MIGRATED` has the newest schema, and copies of databases."""
+
+    def __init__(self, embedded: EmbeddedDatabase) -> None:
+        """Take a running cluster."""
+        self.embedded = embedded
+        self._numbers = itertools.count()
+        self._admin: psycopg.Connection[Any] = psycopg.connect(
+            embedded.url("postgres", "postgres"), autocommit=True
+        )
+
+    def copy(self, template: str = MIGRATED) -> str:
+        """Return the name of a new database that is a copy of *template*, to which nobody may be connected."""
+        name = f"world_{next(self._numbers)}"
+        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER khatim_owner".encode())
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is connected."""
+        self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+    def hang_up(self, name: str) -> None:
+        """End every connection to a database, as a crash of the server does."""
+        self._admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+
+    def engine(self, name: str) -> Engine:
+        """Return an engine of the service's role."""
+        url = self.embedded.url("khatim_service", name).replace("postgresql://", "postgresql+psycopg://", 1)
+        return create_engine(url, pool_size=4, max_overflow=12)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._admin.close()
+
+
+@contextmanager
+def running() -> Iterator[Postgres]:
+    """Start a cluster with the migrated schema; nothing of it outlives the block."""
+    folder = Path(tempfile.mkdtemp(prefix="khatim-test-"))
+    embedded = EmbeddedDatabase(folder / "postgres")
+    try:
+        embedded.start()
+        with psycopg.connect(embedded.url("postgres", "postgres"), autocommit=True) as admin:
+            admin.execute("ALTER SYSTEM SET fsync = off")  # nothing here outlives the session
+            admin.execute("SELECT pg_reload_conf()")
+        schema.migrate(embedded.url("khatim_owner"))
+        postgres = Postgres(embedded)
+        try:
+            yield postgres
+        finally:
+            postgres.close()
+    finally:
+        embedded.stop()
+        shutil.rmtree(folder, ignore_errors=True)
