@@ -64,6 +64,18 @@ def open_transaction(
         yield tx
 
 
+def open_snapshot(
+    actor: Annotated[Actor, Depends(actor_of)], ledger: Annotated[Ledger, Depends(part(Ledger))]
+) -> Iterator[Transaction]:
+    """Open the transaction of one request that tells what was at one moment, once the ledger has caught up with it.
+
+    Such a request is asked anew each time: an `Idempotency-Key` does not bring back the state of another moment.
+    """
+    ledger.settle()
+    with ledger.transaction(actor, is_snapshot=True) as tx:
+        yield tx
+
+
 def open_reader(
     actor: Annotated[Actor, Depends(actor_of)], ledger: Annotated[Ledger, Depends(part(Ledger))]
 ) -> Iterator[Reader]:
@@ -73,6 +85,7 @@ def open_reader(
 
 
 Tx = Annotated[Transaction, Depends(open_transaction, scope="function")]
+Snapshot = Annotated[Transaction, Depends(open_snapshot, scope="function")]
 Read = Annotated[Reader, Depends(open_reader, scope="function")]
 
 

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import tuple_row
+from sqlalchemy import Engine, exists, func, select
 from sqlalchemy.orm import Session
 
 from audit import entries, ledger_tables
-from khatim.errors import LedgerInvalid, Malformed
+from khatim.errors import LedgerInvalid, Malformed, Unavailable
 from khatim.vocabulary import Digest
+
+_LOOK_S = 0.02  # the sequencer itself looks fifty times a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,15 @@ def backlog(conn: Connection[Any]) -> Backlog:
         return Backlog(0, None)
     event = entries.event_of(body, "the outbox")
     return Backlog(count, entries.columns_of(event, "the outbox").at)
+
+
+def await_place(engine: Engine, timeout_s: float) -> None:
+    """Wait until every event committed before now has its place in the ledger; raises `Unavailable` when it lags."""
+    waiting = ledger_tables.outbox
+    deadline = time.monotonic() + timeout_s
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        last = connection.execute(select(func.max(waiting.c.id))).scalar()
+        while last is not None and connection.execute(select(exists().where(waiting.c.id <= last))).scalar():
+            if time.monotonic() > deadline:
+                raise Unavailable("the ledger lags behind what was committed", advice="Try again in a moment.")
+            time.sleep(_LOOK_S)

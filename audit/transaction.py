@@ -173,10 +173,19 @@ class Ledger:
         self._entity = entity
         self.clock = clock
 
+    def settle(self, timeout_s: float = 5.0) -> None:
+        """Wait until what was committed before now stands in the ledger; raises `Unavailable` when that takes longer."""
+        outbox.await_place(self._engine, timeout_s)
+
     @contextmanager
-    def transaction(self, actor: Actor) -> Iterator[Transaction]:
-        """Open the only kind of session that can write; commits at the end, or rolls back and records a refusal."""
+    def transaction(self, actor: Actor, *, is_snapshot: bool = False) -> Iterator[Transaction]:
+        """Open the only kind of session that can write; commits at the end, or rolls back and records a refusal.
+
+        A snapshot sees the database, ledger included, as it was at its first question, whatever others commit.
+        """
         with Session(self._engine, expire_on_commit=False) as session:
+            if is_snapshot:
+                session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             tx = Transaction(session, actor, self._access, self.clock(), self._entity)
             try:
                 yield tx

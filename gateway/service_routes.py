@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy import text
@@ -36,12 +36,13 @@ def whoami(reader: Read, wiring: Wiring) -> answers.Who:
 
 
 @router.get("/v1/zones")
-def zones(reader: Read, rules: Rules) -> list[dict[str, Any]]:
+def zones(reader: Read, rules: Rules) -> answers.Page[answers.Zone]:
     """List the zones of the policy bundle."""
     reader.require(Action.READ, Resource("policy", "zones"))
-    return [
-        {"name": z.name, "location": z.location, "regimes": sorted(z.regimes), "family": z.family} for z in rules.zones
+    found = [
+        answers.Zone(name=z.name, location=z.location, regimes=sorted(z.regimes), family=z.family) for z in rules.zones
     ]
+    return answers.Page(items=found)
 
 
 @router.get("/v1/policy")

@@ -50,6 +50,18 @@ class ArtifactPlaced(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatementAdmitted(Event):
+    """A signed statement was verified and kept; the digest is that of its bundle, so the ledger vouches for its bytes."""
+
+    kind: ClassVar[str] = "statement.admitted"
+    statement: str
+    digest: str
+    predicate_type: str
+    identity: str
+    signed_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetRegistered(Event):
     """A dataset version was registered."""
 

@@ -48,3 +48,8 @@ def checked(text: str, what: str) -> str:
             f"{text[:80]!r} cannot name a {what}: lower-case letters, digits, dot, dash, 1 to 64 characters"
         )
     return text
+
+
+def namespace_of(ref: str) -> str:
+    """Return the namespace in a reference of the ledger (``kind:namespace/name``), or nothing."""
+    return ref.partition(":")[2].rpartition("/")[0]

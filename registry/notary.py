@@ -12,23 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from audit.events import moment
 from audit.transaction import Transaction
 from khatim.errors import SignatureInvalid
 from khatim.vocabulary import Digest
+from registry.events import StatementAdmitted
+from registry.naming import namespace_of
 from registry.signing import identity, statements
+from registry.signing.attesters import ATTESTERS, attesters_in
 from registry.signing.identity import IdentityPolicy
 from registry.signing.signer import Signer
 from registry.signing.verification import TrustRoot, VerifiedStatement, verify_bundle
 from registry.tables import Statement
-
-ATTESTERS = {**identity.DEFAULT_ATTESTERS, statements.DEPLOYMENT: ("agent/*/*",)}
-
-
-def attesters_in(zone: str) -> dict[str, tuple[str, ...]]:
-    """Return who may attest what when the work is *zone*'s: its own agents and nobody else's."""
-    here = f"agent/{zone}/*"
-    return {kind: tuple(here if one == "agent/*/*" else one for one in ones) for kind, ones in ATTESTERS.items()}
-
 
 @dataclass(frozen=True)
 class Notary:
@@ -54,7 +49,7 @@ class Notary:
         return verified
 
     def admit(self, tx: Transaction, about: str, bundle: str, verified: VerifiedStatement) -> Statement:
-        """Keep a verified bundle as a statement about *about*; the caller's event covers it."""
+        """Keep a verified bundle as a statement about *about*, and say so with the digest of its bytes."""
         row = Statement(
             id=tx.new_id(),
             about=about,
@@ -68,6 +63,18 @@ class Notary:
             revoked_because=None,
         )
         tx.add(row)
+        tx.record(
+            StatementAdmitted(
+                about=about,
+                namespace=namespace_of(about),
+                zone=identity.zone_of(row.identity) or "",
+                statement=str(row.id),
+                digest=row.digest,
+                predicate_type=row.predicate_type,
+                identity=row.identity,
+                signed_at=moment(row.signed_at),
+            )
+        )
         return row
 
     def attest(  # noqa: PLR0913, PLR0917 - who says what about which bytes

@@ -188,6 +188,11 @@ class ModelVersion(Base, _Numbered):
         """Return the manifest's files: path, digest, size, role, format."""
         return list(self.manifest["files"])
 
+    @property
+    def bases(self) -> list[str]:
+        """Return the digests of the versions that this one stands on (its base model)."""
+        return list(self.manifest["bases"])
+
 
 class Alias(Base, Governed):
     """A movable pointer from a name of a model to one of its version numbers."""

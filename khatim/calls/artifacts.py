@@ -8,8 +8,7 @@ at all.
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,14 +16,12 @@ from typing import IO
 import httpx
 
 from khatim.calls.connection import Connection, answering, body, pause, raise_for_problem, unreachable
-from khatim.errors import Malformed, Unavailable, VerificationFailed
+from khatim.calls.files import CHUNK, Progress, appearing, pieces
+from khatim.errors import Unavailable, VerificationFailed
 from khatim.vocabulary import Digest, FileRole
 from khatim.wire import answers, requests
 
-CHUNK = 1 << 20
 ATTEMPTS = 3
-Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +75,7 @@ class Artifacts:
                 return Stored(file.name, digest, size)
         raise Unavailable(f"the door of {zone} does not answer")
 
-    def download(
-        self, digest: str, to: Path, *, zone: str, to_zone: str, progress: Progress | None = None
-    ) -> Path:
+    def download(self, digest: str, to: Path, *, zone: str, to_zone: str, progress: Progress | None = None) -> Path:
         """Take *digest* out of the store of *zone* into the file *to*, which stands in *to_zone*.
 
         Raises `ResidencyRefused` when it may not be read there, and `VerificationFailed` when other bytes came; the
@@ -88,19 +83,10 @@ class Artifacts:
         """
         given = body(requests.Download, zone=zone, digest=digest, to_zone=to_zone)
         ticket = self._connection.send(answers.Ticket, "/v1/downloads", given)
-        try:
-            with tempfile.NamedTemporaryFile(dir=to.parent, prefix=f".{to.name}.", delete=False) as draft:
-                here = Path(draft.name)
-                try:
-                    found = self._get(ticket, draft, progress)
-                    if found != digest:
-                        raise VerificationFailed(f"the door gave {found}, not {digest}; the file was thrown away")
-                    draft.close()
-                    here.replace(to)
-                finally:
-                    here.unlink(missing_ok=True)
-        except OSError as error:
-            raise Malformed(f"{to} cannot be written: {error.strerror}") from error
+        with appearing(to) as draft:
+            found = self._get(ticket, draft, progress)
+            if found != digest:
+                raise VerificationFailed(f"the door gave {found}, not {digest}; the file was thrown away")
         return to
 
     def _put(self, ticket: answers.Ticket, file: Path, size: int, progress: Progress | None) -> None:
@@ -110,7 +96,7 @@ class Artifacts:
             "Content-Type": "application/octet-stream",
         }
         url = f"{ticket.door.rstrip('/')}/blobs/{ticket.digest}"
-        raise_for_problem(self._connection.http.put(url, content=_pieces(file, size, progress), headers=headers))
+        raise_for_problem(self._connection.http.put(url, content=pieces(file, size, progress), headers=headers))
 
     def _get(self, ticket: answers.Ticket, to: IO[bytes], progress: Progress | None) -> str:
         url = f"{ticket.door.rstrip('/')}/blobs/{ticket.digest}"
@@ -131,20 +117,7 @@ class Artifacts:
 def measured(file: Path) -> tuple[str, int]:
     """Return digest and size of a file; raises `Malformed` when it cannot be read."""
     seen, size = hashlib.sha256(), 0
-    for piece in _pieces(file, 0, None):
+    for piece in pieces(file):
         seen.update(piece)
         size += len(piece)
     return str(Digest(seen.hexdigest())), size
-
-
-def _pieces(file: Path, total: int, progress: Progress | None) -> Iterator[bytes]:
-    done = 0
-    try:
-        with file.open("rb") as source:
-            while piece := source.read(CHUNK):
-                yield piece
-                done += len(piece)
-                if progress:
-                    progress(done, total)
-    except OSError as error:
-        raise Malformed(f"{file} cannot be read: {error.strerror}") from error

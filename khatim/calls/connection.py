@@ -138,7 +138,7 @@ class Connection:
 
 
 def pause(attempt: int) -> float:
-    """Return how many seconds to wait after a failed *attempt* (0, 1, …): doubling, with chance, so that no crowd forms."""
+    """Return how many seconds to wait after the failed *attempt* (0, 1, …); chance keeps clients out of step."""
     longest = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
     return random.uniform(longest / 2, longest)  # noqa: S311 - spreads calls, keeps no secret
 

@@ -36,6 +36,15 @@ class Who(Answer):
     local_mode: bool
 
 
+class Zone(Answer):
+    """Where bytes can be, and which laws bind whoever runs it."""
+
+    name: str
+    location: str
+    regimes: list[str]
+    family: str
+
+
 class Ticket(Answer):
     """Permission to move one blob through a zone door; `door` is where, `token` goes into the Authorization header."""
 
@@ -172,6 +181,7 @@ class Version(Answer):
     tags: list[str]
     digest: str
     files: list[dict[str, Any]]
+    bases: list[str]
     training: dict[str, Any]
     stage: str
     status: str

@@ -89,8 +89,8 @@ def verify(  # noqa: PLR0913 - what a dossier is judged by
 
 
 def _check_version(version: answers.Version, digest: str) -> None:
-    bases = version.model_dump().get("bases", [])
-    if version.digest != digest or str(manifests.digest_of({"files": version.files, "bases": bases})) != digest:
+    manifest = {"files": version.files, "bases": version.bases}
+    if version.digest != digest or str(manifests.digest_of(manifest)) != digest:
         raise VerificationFailed(f"the manifest of {version.ref} is not the one that was dispatched", expected=digest)
     if version.status != VersionStatus.READY.value:
         raise VerificationFailed(f"{version.ref} is {version.status}")

@@ -17,8 +17,7 @@ BACKLOG = 20_000
 _PROCESSES = 2
 _PREPARE = (
     "CREATE TABLE IF NOT EXISTS bench_plain (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body bytea)",
-    "CREATE TABLE IF NOT EXISTS bench_chain "
-    "(index bigint PRIMARY KEY, prev bytea, hash bytea, body bytea)",
+    "CREATE TABLE IF NOT EXISTS bench_chain (index bigint PRIMARY KEY, prev bytea, hash bytea, body bytea)",
     "GRANT SELECT, INSERT ON bench_plain, bench_chain TO khatim_service",
 )
 _LAG = """
@@ -85,6 +84,7 @@ def _lag(here: Installation, mode: str) -> Figure:
 
 def _drain() -> Figure:
     """Time a sequencer on a backlog in a database of its own."""
+    import psycopg
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from audit.checkpoint import NoteSigner
@@ -92,15 +92,15 @@ def _drain() -> Figure:
     from gateway import schema, scratch
     from khatim.cli.benchmarks.writers import event_body
 
-    import psycopg
-
     signer = NoteSigner("ledger.bench.khatim", Ed25519PrivateKey.generate())
     with scratch.database() as embedded:
         schema.migrate(embedded.url("khatim_owner"))
-        with psycopg.connect(embedded.url("khatim_service")) as connection, connection.cursor() as cursor:
-            with cursor.copy("COPY ledger_outbox (body) FROM STDIN") as copy:
-                for number in range(BACKLOG):
-                    copy.write_row((event_body("drain", number),))
+        with (
+            psycopg.connect(embedded.url("khatim_service")) as connection,
+            connection.cursor().copy("COPY ledger_outbox (body) FROM STDIN") as copy,
+        ):
+            for number in range(BACKLOG):
+                copy.write_row((event_body("drain", number),))
         sequencer = Sequencer(embedded.url("khatim_sequencer"), signer.name, signer)
         began = time.perf_counter()
         while sequencer.run_once():

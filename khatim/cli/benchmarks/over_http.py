@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 from khatim.cli.benchmarks import installation, processes, traffic
-from khatim.cli.benchmarks.figures import Section, faster, longer
+from khatim.cli.benchmarks.figures import Figure, Section, faster, longer
 from khatim.cli.benchmarks.installation import NAMESPACE, Installation
 
 SECONDS = 3.0
@@ -54,7 +54,7 @@ def measure(here: Installation) -> Section:
     )
 
 
-def _sent(what: str, port: int, prepared: list[bytes], clients: int) -> traffic.Figure:
+def _sent(what: str, port: int, prepared: list[bytes], clients: int) -> Figure:
     named = f"{what}, {clients} client{'s' if clients > 1 else ''}"
     return traffic.send(named, port, prepared, clients=clients, seconds=SECONDS)
 

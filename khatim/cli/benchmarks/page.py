@@ -7,6 +7,7 @@ import math
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,14 +22,25 @@ _SHORT = 1e-4
 _HEAD = """# Benchmarks
 
 This page is written by `make bench`, whole, from one run; nobody edits it.
-Each number stands beside a plain way of doing the same thing (*anchor*), measured minutes apart on the same machine: read the ratios, and take the absolute numbers as those of this machine on that day.
+Each number stands beside a plain way of doing the same thing (*anchor*), measured in the same run on the same machine.
+Read the ratios; the absolute numbers are those of this machine on that day.
 Nothing here is a test: no test depends on time.
 """
 
 
-def write(path: Path, sections: Sequence[Section], *, began: datetime, seconds: float, postgres: str, load: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: when, how long (seconds), on which PostgreSQL, and the load average before it."""
+
+    began: datetime
+    seconds: float
+    postgres: str
+    load: str
+
+
+def write(path: Path, run: Run, sections: Sequence[Section]) -> None:
     """Write the page to *path*."""
-    lines = [_HEAD, "## The run", "", *_run(began, seconds, postgres, load)]
+    lines = [_HEAD, "## The run", "", *_run(run)]
     for section in sections:
         lines += ["", f"## {section.title}", "", *_sentences(section.how), "", *_table(section.figures)]
         if section.ratios:
@@ -40,15 +52,15 @@ def write(path: Path, sections: Sequence[Section], *, began: datetime, seconds: 
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _run(began: datetime, seconds: float, postgres: str, load: str) -> list[str]:
+def _run(run: Run) -> list[str]:
     rows = {
-        "date": f"{began:%Y-%m-%d %H:%M} UTC, {seconds:.0f} s in all",
+        "date": f"{run.began:%Y-%m-%d %H:%M} UTC, {run.seconds:.0f} s in all",
         "processor": f"{_cpu()}, {os.cpu_count()} cores",
         "memory": f"{_memory_gib():.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
-        "load average before the run": load,
+        "load average before the run": run.load,
         "Python": platform.python_version(),
-        "PostgreSQL": postgres,
+        "PostgreSQL": run.postgres,
         "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
     }
     note = (
@@ -61,11 +73,12 @@ def _run(began: datetime, seconds: float, postgres: str, load: str) -> list[str]
 
 def _table(figures: Sequence[Figure]) -> list[str]:
     head = ["", "a second", "p50", "p99"]
-    rows = [
-        f"| {figure.what}{f' ({figure.note})' if figure.note else ''} | {_rate(figure)} | {_time(figure.p50)} | {_time(figure.p99)} |"
-        for figure in figures
-    ]
+    rows = [f"| {_named(figure)} | {_rate(figure)} | {_time(figure.p50)} | {_time(figure.p99)} |" for figure in figures]
     return [f"| {' | '.join(head)} |", "| --- | ---: | ---: | ---: |", *rows]
+
+
+def _named(figure: Figure) -> str:
+    return f"{figure.what} ({figure.note})" if figure.note else figure.what
 
 
 def _rate(figure: Figure) -> str:

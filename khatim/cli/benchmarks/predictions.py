@@ -8,7 +8,6 @@ import io
 import json
 import math
 import tempfile
-import urllib.request
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -33,16 +32,14 @@ def measure() -> Section:
         with processes.serving("endpoint", {"model": str(model), "folder": folder}) as port:
             _compare(port, PATH, _asked(rows, 4), bare[2], "outputs")
             ours = {
-                (batch, binary, clients): _sent(port, batch, clients, _request(rows, batch, binary=binary), binary)
+                (batch, binary, clients): _sent(port, batch, clients, rows, binary=binary)
                 for batch in BATCHES
                 for binary in (False, True)
                 for clients in CLIENTS
             }
         with processes.serving("plain_endpoint", {"model": str(model)}) as port:
             _compare(port, "/predict", {"rows": rows[:4]}, bare[2], "probabilities")
-            plain = {
-                (batch, clients): _plain(port, batch, clients, rows) for batch in BATCHES for clients in CLIENTS
-            }
+            plain = {(batch, clients): _plain(port, batch, clients, rows) for batch in BATCHES for clients in CLIENTS}
     return Section(
         "Serving",
         "A gradient boosting classifier on the thirty columns of the Breast Cancer Wisconsin data, exported to ONNX, "
@@ -74,7 +71,8 @@ def trained(folder: Path) -> tuple[Path, list[list[float]]]:
     from runners.zone.recipe import GRADIENT_BOOSTING, MODEL_FILE, TrainingSpec
 
     shipped = distribution("scikit-learn").locate_file("sklearn/datasets/data/breast_cancer.csv")
-    lines = [[float(cell) for cell in line] for line in list(csv.reader(io.StringIO(Path(str(shipped)).read_text())))[1:]]
+    _, *cells = csv.reader(io.StringIO(Path(str(shipped)).read_text("utf-8")))
+    lines = [[float(cell) for cell in line] for line in cells]
     names = [f"x{place:02d}" for place in range(30)]
     text = io.StringIO()
     written = csv.writer(text)
@@ -120,7 +118,8 @@ def _request(rows: list[list[float]], batch: int, *, binary: bool) -> bytes:
     import numpy as np
 
     if not binary:
-        return traffic.request("POST", PATH, {"Content-Type": "application/json"}, json.dumps(_asked(rows, batch)).encode())
+        body = json.dumps(_asked(rows, batch)).encode()
+        return traffic.request("POST", PATH, {"Content-Type": "application/json"}, body)
     raw = np.asarray(rows[:batch], dtype="<f4").tobytes()
     asked = _asked([], batch)
     del asked["inputs"][0]["data"]
@@ -131,8 +130,9 @@ def _request(rows: list[list[float]], batch: int, *, binary: bool) -> bytes:
     return traffic.request("POST", PATH, headers, head + raw)
 
 
-def _sent(port: int, batch: int, clients: int, prepared: bytes, binary: bool) -> Figure:  # noqa: FBT001
+def _sent(port: int, batch: int, clients: int, rows: list[list[float]], *, binary: bool) -> Figure:
     what = f"batch {batch}, {'binary' if binary else 'JSON'}, {_callers(clients)}"
+    prepared = _request(rows, batch, binary=binary)
     return traffic.send(what, port, [prepared], clients=clients, seconds=SECONDS)
 
 
@@ -149,11 +149,10 @@ def _callers(clients: int) -> str:
 
 def _compare(port: int, path: str, body: dict[str, Any], expected: list[float], member: str) -> None:
     """Raise `VerificationFailed` unless the endpoint says what the bare runtime says."""
-    asked = urllib.request.Request(  # noqa: S310 - a local address of ours
-        f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(asked) as response:  # noqa: S310
-        answer = json.load(response)
+    import httpx
+
+    with httpx.Client() as http:
+        answer = http.post(f"http://127.0.0.1:{port}{path}", json=body).raise_for_status().json()
     found = answer[member]
     if member == "outputs":
         found = next(one["data"] for one in found if one["name"] == "probabilities")

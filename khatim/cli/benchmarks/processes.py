@@ -38,7 +38,6 @@ def answer(body: Mapping[str, Any]) -> None:
 
 def until_closed(server: Any) -> None:
     """Run a uvicorn *server*, say ``ready`` when it listens, and end it when the standard input is closed."""
-
     sockets = [server.config.bind_socket()]
 
     def watch() -> None:
@@ -83,7 +82,7 @@ def serving(module: str, plan: Mapping[str, Any]) -> Iterator[int]:
 
 
 def _start(module: str, plan: Mapping[str, Any]) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - a module of this package
         [sys.executable, "-m", f"{PACKAGE}.{module}"],
         cwd=ROOT,
         env=dict(os.environ),

@@ -51,10 +51,13 @@ def measure(here: Installation) -> Section:
     key = generate_private_key(SECP256R1())
     public = key.public_key()
     made: list[bytes] = []
-    bare = timed("*anchor:* bare ECDSA P-256 signature", lambda n: made.append(key.sign(statement(n), ECDSA(hashes.SHA256()))), TIMES)  # noqa: E501
+    algorithm = ECDSA(hashes.SHA256())
+    bare = timed(
+        "*anchor:* bare ECDSA P-256 signature", lambda n: made.append(key.sign(statement(n), algorithm)), TIMES
+    )
     checked = timed(
         "*anchor:* bare ECDSA P-256 verification",
-        lambda n: public.verify(made[n], statement(n), ECDSA(hashes.SHA256())),
+        lambda n: public.verify(made[n], statement(n), algorithm),
         TIMES,
     )
     digested = timed("*anchor:* SHA-256 of the bundle", lambda n: sha256(bundles[n].encode()).digest(), TIMES)
@@ -66,7 +69,7 @@ def measure(here: Installation) -> Section:
         f"One caller, one after the other, {TIMES} times ({TIMES_OVER_HTTP} over HTTP).",
         (signed, remote, verified, bare, checked, digested),
         (
-            longer("time of a bundle with certificate, timestamp and log entry ÷ a bare signature", signed, bare),
+            longer("time of a whole bundle ÷ a bare signature", signed, bare),
             longer("time of verifying a bundle ÷ a bare verification", verified, checked),
         ),
     )

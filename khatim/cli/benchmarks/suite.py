@@ -47,7 +47,7 @@ def run(path: Path) -> None:
         measured("access decisions", decisions.measure),
     ]
     seconds = time.monotonic() - started
-    page.write(path, sections, began=began, seconds=seconds, postgres=postgres, load=load)
+    page.write(path, page.Run(began, seconds, postgres, load), sections)
     console.print(f"[dim]khatim bench:[/] {path} written after {seconds:.0f} s")
 
 

@@ -30,7 +30,7 @@ def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") 
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def send(what: str, port: int, requests: Sequence[bytes], *, clients: int, seconds: float, note: str = "") -> Figure:
+def send(what: str, port: int, requests: Sequence[bytes], *, clients: int, seconds: float) -> Figure:
     """Let *clients* send *requests* in turn to a local port, each waiting for its answer; raises for a refused one."""
     plan = {
         "port": port,
@@ -41,7 +41,7 @@ def send(what: str, port: int, requests: Sequence[bytes], *, clients: int, secon
     (found,) = processes.side_by_side("traffic", [plan])
     if found["refused"]:
         raise Unavailable(f"{what}: {found['refused']} requests failed, one with status {found['status']}")
-    return Figure(what, found["rate"], found["p50"], found["p99"], note=note)
+    return Figure(what, found["rate"], found["p50"], found["p99"])
 
 
 class _Client(threading.Thread):

@@ -26,7 +26,10 @@ from tests.gateway.console.story import (
 def form(page: Element, action: str) -> dict[str, str]:
     """Return what the page's form would send as it stands."""
     found = next(one for one in page.all("form") if one.get("action").endswith(action))
-    sent = {field.get("name"): field.get("value") for field in found.all("input", "textarea")}
+    fields = [
+        one for one in found.all("input", "textarea") if one.get("type") != "radio" or "checked" in one.attributes
+    ]
+    sent = {field.get("name"): field.get("value") for field in fields}
     return sent | {field.get("name"): field.all("option")[0].get("value") for field in found.all("select")}
 
 

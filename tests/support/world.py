@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A registry in this process and the story of one model, as far as a test needs it.
+
+Every step of the story goes through the public routes, with real signatures.  A step is told once: the database after
+it is kept, and each test gets a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from anyio.from_thread import BlockingPortal
+from sqlalchemy import Engine
+
+from audit.sequencer import Sequencer
+from gateway import app, composition
+from gateway.composition import Parts
+from khatim import tokens
+from khatim.settings import Settings
+from khatim.vocabulary import JobKind
+from runners.agents import AUDIENCE
+from tests.support.agents import FEATURES, HandAgent, digest
+from tests.support.http import BASE, Api, InProcess, good
+from tests.support.people import APPROVERS, DANA, PAVEL, PETRA, SAMI, VERA, Person
+from tests.support.postgres import MIGRATED, Postgres
+
+Json = dict[str, Any]
+ZONE, ONSHORE, ABROAD = "ae-health", "ae-onshore", "ext-de"
+DATASET, VIEW, MODEL = "oncology/wdbc@1", "oncology/cell-shape@1", "oncology/malignancy"
+VERSION = f"/v1/models/{MODEL}/versions/1"
+PURPOSE, CODE = "malignancy triage", digest("code")
+DEMO = Path(__file__).parents[2] / "policies" / "overlays" / "demo"
+COLUMNS: list[Json] = [
+    {"name": "patient", "type": "string"},
+    *({"name": name, "type": "float64", "minimum": 0} for name in FEATURES),
+    {"name": "malignant", "type": "int64", "allowed": [0, 1]},
+]
+CONTRACT: Json = {"columns": COLUMNS, "key": ["patient"], "tags": ["health.ae"]}
+SPEC: Json = {
+    "entity": "patient",
+    "features": [{"name": name, "source": name} for name in FEATURES],
+    "label": "malignant",
+}
+
+
+class Step(IntEnum):
+    """How far the story has come."""
+
+    EMPTY = 0
+    ENROLLED = 1  # an agent works in the zone
+    DATA = 2  # a dataset version and a feature view version are registered
+    AUTHORISED = 3  # a training authorisation is approved
+    READY = 4  # a version is trained and scanned
+    EVALUATED = 5
+    APPROVED = 6  # by validator, privacy officer and model risk approver
+    PRODUCTION = 7
+    SERVING = 8  # in its own zone
+
+
+class Clock:
+    """The time of a world: the machine's, moved on by what a test says."""
+
+    def __init__(self) -> None:
+        """Start now."""
+        self._ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        """Return the moment in this world."""
+        return datetime.now(UTC) + self._ahead
+
+    def forward(self, **by: float) -> None:
+        """Move on, by the arguments of `timedelta`."""
+        self._ahead += timedelta(**by)
+
+
+@dataclass
+class Memory:
+    """What a world must remember of its own story."""
+
+    agent: str = ""
+    authorisation: str = ""
+    deployment: str = ""
+
+
+@dataclass
+class World:
+    """One registry with a database of its own."""
+
+    parts: Parts
+    clock: Clock
+    http: httpx.Client
+    postgres: Postgres
+    database: str
+    memory: Memory
+    _seen: int = field(default=0)
+
+    # -- callers --
+
+    def as_(self, person: Person) -> Api:
+        """Return the API as *person* sees it."""
+        return Api(self.http, lambda: self.token(person))
+
+    def token(self, person: Person, **ttl: float) -> str:
+        """Return a bearer token of *person*, for an hour unless *ttl* says otherwise."""
+        life = timedelta(**ttl) if ttl else timedelta(hours=1)
+        return self.parts.local_tokens.access(person.ref, person.name, person.roles, at=self.clock(), ttl=life)
+
+    def nobody(self) -> Api:
+        """Return the API as somebody without credentials sees it."""
+        return Api(self.http, None)
+
+    def bearer(self, token: str) -> Api:
+        """Return the API for the bearer of *token*."""
+        return Api(self.http, lambda: token)
+
+    @property
+    def agent(self) -> HandAgent:
+        """The agent of the story."""
+        return self.agent_of(self.memory.agent)
+
+    def agent_of(self, ref: str, zone: str = ZONE) -> HandAgent:
+        """Return the agent *ref* of *zone*, played by hand."""
+        return HandAgent(Api(self.http, lambda: self.agent_token(ref, zone)), self.parts.notary, ref, zone, self.clock)
+
+    def agent_token(self, ref: str, zone: str = ZONE, **ttl: float) -> str:
+        """Return an identity token such as an agent holds after each renewal."""
+        return tokens.issue(
+            self.parts.issuer.key,
+            kind="agent",
+            subject=ref,
+            audience=AUDIENCE,
+            issuer=self.parts.issuer.issuer,
+            at=self.clock(),
+            ttl=timedelta(**ttl) if ttl else timedelta(minutes=15),
+            zone=zone,
+        )
+
+    # -- what the ledger hears --
+
+    def told(self) -> list[Json]:
+        """Return the events recorded since the last call (or since the world began), oldest first."""
+        rows = self.sql("SELECT id, convert_from(body, 'UTF8') FROM ledger_outbox WHERE id > %s ORDER BY id", self._seen)
+        self._seen = rows[-1][0] if rows else self._seen
+        return [json.loads(body) for _, body in rows]
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of `told`."""
+        return [str(event["kind"]) for event in self.told()]
+
+    def refusals(self) -> list[Json]:
+        """Return those events of `told` in which a rule said no."""
+        return [event for event in self.told() if str(event["kind"]).endswith(".refused")]
+
+    def sequence(self) -> int:
+        """Let every waiting event take its place in the ledger; return how many there were."""
+        signer = composition.ledger_signer(self.parts.settings, self.parts.instance)
+        sequencer = Sequencer(self.url("khatim_sequencer"), signer.name, signer)
+        total = 0
+        try:
+            while taken := sequencer.run_once():
+                total += taken
+        finally:
+            sequencer.close()
+        return total
+
+    # -- beneath --
+
+    def url(self, role: str = "postgres") -> str:
+        """Return the database's address for *role*."""
+        return self.postgres.embedded.url(role, self.database)
+
+    def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Ask the database itself, as its superuser."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            cursor = connection.execute(query.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def expire_leases(self) -> None:
+        """Let every lease have run out a minute ago, by the database's clock."""
+        self.sql("UPDATE leases SET lease_until = now() - interval '1 minute'")
+
+    def together(self, *callers: Callable[[], httpx.Response]) -> list[httpx.Response]:
+        """Call all at the same time, each in a thread of its own."""
+        answers: list[httpx.Response | None] = [None] * len(callers)
+        gate = threading.Barrier(len(callers))
+
+        def run(number: int) -> None:
+            gate.wait()
+            answers[number] = callers[number]()
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(callers))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [answer for answer in answers if answer is not None]
+
+    # -- the story, in steps --
+
+    def invite(self, zone: str = ZONE, ttl_s: int = 600) -> str:
+        """Return a one-time enrolment token."""
+        return str(good(self.as_(PAVEL).post("/v1/agents/invitations", {"zone": zone, "ttl_s": ttl_s}))["token"])
+
+    def enrol(self, zone: str = ZONE) -> HandAgent:
+        """Enrol an agent."""
+        body = {"name": f"agent of {zone}", "door": "http://127.0.0.1:9"}
+        identity = good(self.bearer(self.invite(zone)).post("/v1/agent/enrolment", body))
+        return self.agent_of(identity["agent"], zone)
+
+    def place(self, *words: object, tags: Sequence[str] = ("health.ae",), size: int = 100, by: Person = SAMI) -> str:
+        """Bring made-up bytes into the zone; return their digest."""
+        body = {"zone": ZONE, "digest": digest(*words), "size": size, "tags": list(tags)}
+        ticket = good(self.as_(by).post("/v1/uploads", body))
+        good(self.agent.report(ticket, size=size))
+        return str(ticket["digest"])
+
+    def ingest(self) -> None:
+        """Register a dataset version and a feature view version."""
+        source = self.place("wdbc.csv", by=DANA)
+        body = {"zone": ZONE, "source": source, "contract": CONTRACT}
+        good(self.as_(DANA).post("/v1/datasets/oncology/wdbc/versions", body))
+        self.agent.do(JobKind.INGEST)
+        good(self.as_(SAMI).post("/v1/features/cell-shape/versions", {"dataset": DATASET, "spec": SPEC}))
+        self.agent.do(JobKind.MATERIALISE)
+
+    def terms(self, **changes: Any) -> Json:
+        """Return the terms of the story's training authorisation."""
+        ends = self.clock() + timedelta(days=30)
+        terms = {
+            "namespace": "oncology", "datasets": [DATASET], "purpose": PURPOSE, "code_digest": CODE, "zone": ZONE,
+            "budget_runs": 3, "ends_at": ends.isoformat(),
+        }  # fmt: skip
+        return {**terms, **changes}
+
+    def authorise(self, **changes: Any) -> str:
+        """Return the id of an approved training authorisation."""
+        asked = good(self.as_(SAMI).post("/v1/authorisations", self.terms(**changes)))
+        good(self.as_(PETRA).post(f"/v1/authorisations/{asked['id']}/approval", {"because": "the purpose fits"}))
+        return str(asked["id"])
+
+    def training(self, **changes: Any) -> Json:
+        """Return the body of a training inside the authorisation."""
+        run = {"features": VIEW, "model": MODEL, "purpose": PURPOSE, "code_digest": CODE}
+        return {"authorisation": self.memory.authorisation, **run, **changes}
+
+    def train(self) -> None:
+        """Train and scan a version."""
+        good(self.as_(SAMI).post("/v1/trainings", self.training()))
+        self.agent.do(JobKind.TRAIN)
+        self.agent.do(JobKind.SCAN)
+
+    def evaluate(self, version: str = VERSION) -> None:
+        """Evaluate a version."""
+        good(self.as_(VERA).post(f"{version}/evaluations"))
+        self.agent.do(JobKind.EVALUATE)
+
+    def approve(self, version: str = VERSION) -> None:
+        """Let everybody approve whose approval is asked for."""
+        for approver, role in APPROVERS:
+            body = {"role": role.value, "meaning": "approved for triage"}
+            good(self.as_(approver).post(f"{version}/approvals", body))
+
+    def promote(self, version: str = VERSION) -> None:
+        """Promote a version to production."""
+        good(self.as_(SAMI).post(f"{version}/promotions", {"to": "production", "because": "all approvals are in"}))
+
+    def deploy(self, version: str = f"{MODEL}@1") -> str:
+        """Serve a version in its zone; return the deployment's id."""
+        asked = good(self.as_(PAVEL).post("/v1/deployments", {"version": version, "zone": ZONE}))
+        self.agent.do(JobKind.DEPLOY)
+        return str(asked["id"])
+
+    def tell(self, step: Step) -> None:
+        """Tell one step of the story."""
+        match step:
+            case Step.EMPTY:
+                pass
+            case Step.ENROLLED:
+                self.memory.agent = self.enrol().ref
+            case Step.DATA:
+                self.ingest()
+            case Step.AUTHORISED:
+                self.memory.authorisation = self.authorise()
+            case Step.READY:
+                self.train()
+            case Step.EVALUATED:
+                self.evaluate()
+            case Step.APPROVED:
+                self.approve()
+            case Step.PRODUCTION:
+                self.promote()
+            case Step.SERVING:
+                self.memory.deployment = self.deploy()
+
+
+class Worlds:
+    """Worlds at any step of the story.  A step is told when it is first asked for, and kept as a template."""
+
+    def __init__(self, postgres: Postgres, portal: BlockingPortal, folder: Path) -> None:
+        """Keep the keys of all worlds in *folder*: their databases differ, their authority is one."""
+        self._postgres = postgres
+        self._portal = portal
+        self._folder = folder
+        self._kept: dict[tuple[Path | None, Step], tuple[str, Memory]] = {}
+
+    @contextmanager
+    def at(self, step: Step, policies: Path | None = None, **settings: Any) -> Iterator[World]:
+        """Open a world in which *step* was told under the policy overlay *policies*."""
+        template, memory = self._template(step, policies)
+        database = self._postgres.copy(template)
+        try:
+            with self._open(database, policies, Memory(**vars(memory)), settings) as world:
+                yield world
+        finally:
+            self._postgres.drop(database)
+
+    def _template(self, step: Step, policies: Path | None) -> tuple[str, Memory]:
+        if step is Step.EMPTY:
+            return MIGRATED, Memory()
+        if (policies, step) not in self._kept:
+            before, memory = self._template(Step(step - 1), policies)
+            database = self._postgres.copy(before)
+            with self._open(database, policies, Memory(**vars(memory)), {}) as world:
+                world.tell(step)
+            self._kept[policies, step] = database, world.memory
+        return self._kept[policies, step]
+
+    @contextmanager
+    def _open(self, database: str, policies: Path | None, memory: Memory, settings: Json) -> Iterator[World]:
+        clock = Clock()
+        engine: Engine = self._postgres.engine(database)
+        told = Settings(data=self._folder, instance="test", entity="tests", policies=policies, **settings)
+        parts = composition.build(told, engine=engine, clock=clock)
+        transport = InProcess(app.create(parts), self._portal)
+        try:
+            with httpx.Client(transport=transport, base_url=BASE) as http:
+                world = World(parts, clock, http, self._postgres, database, memory)
+                world.told()  # what the template told is not news
+                yield world
+        finally:
+            engine.dispose()
+            parts.authority.close()
