@@ -16,7 +16,7 @@ router = APIRouter(tags=["ledger"])
 
 
 @router.get("/v1/ledger/entries")
-def entries(  # noqa: PLR0913, PLR0917 - the filters of one page
+def entries(
     reader: Read,
     kind: Annotated[str, Query(max_length=100)] = "",
     resource: Annotated[str, Query(max_length=300)] = "",

@@ -15,14 +15,28 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, event, text
-from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
+from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, event, func, select, text
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.orm import FromStatement, ORMExecuteState, Session, UOWTransaction
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.expression import TextClause, TextualSelect, UpdateBase
 
 from audit import answers, outbox
 from audit.base import Base, Governed
 from audit.events import Event, body_of, refusal_of
 from audit.identifiers import uuid7
-from khatim.errors import Forbidden, KhatimError, NotFound, Refused, UnauthorizedChange, UnrecordedChange
+from khatim.errors import (
+    Conflict,
+    Forbidden,
+    KhatimError,
+    Malformed,
+    NotFound,
+    Refused,
+    UnauthorizedChange,
+    Unavailable,
+    UnrecordedChange,
+)
 from khatim.vocabulary import Access, Action, Actor, Decision, Resource
 
 Clock = Callable[[], datetime]
@@ -123,7 +137,7 @@ class Transaction(Reader):
 
     def lock(self, name: str) -> None:
         """Serialise with every other transaction that takes the lock of that *name*, until the end of this one."""
-        self._session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+        self._session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     def record(self, said: Event) -> None:
         """Say what happened; it reaches the ledger exactly when the change commits."""
@@ -157,10 +171,34 @@ class Transaction(Reader):
 
 
 def _refuse_bulk(state: ORMExecuteState) -> None:
-    mapper = state.bind_mapper
-    is_governed = mapper is not None and issubclass(mapper.class_, Governed)
-    if (state.is_update or state.is_delete or state.is_insert) and is_governed:
+    statement: Any = state.statement
+    if isinstance(statement, (TextClause, TextualSelect, FromStatement)):
+        raise UnrecordedChange("a statement written as text could be a bulk change that passes the ledger by")
+    # A select may carry a change inside (WITH ... AS (UPDATE ...)), and a change may name the table, not the class.
+    changed = {str(part.table) for part in visitors.iterate(statement) if isinstance(part, UpdateBase)}
+    if changed and not changed.isdisjoint(_governed()):
         raise UnrecordedChange("bulk statements on governed tables would pass the ledger by; change rows")
+
+
+def _governed() -> set[str]:
+    return {str(one.local_table) for one in Base.registry.mappers if issubclass(one.class_, Governed)}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the driver raises into our own errors; what is our own fault stays as it is and becomes a 500."""
+    try:
+        yield
+    except DataError as wrong:
+        raise Malformed(
+            "a text or number in the request is none that can be stored (a NUL, or far too large)"
+        ) from wrong
+    except IntegrityError as wrong:
+        if not isinstance(wrong.orig, (UniqueViolation, ForeignKeyViolation)):
+            raise
+        raise Conflict("somebody else was faster: this exists by now", advice="Look at it and try again.") from wrong
+    except (OperationalError, InterfaceError) as lost:
+        raise Unavailable("the database does not answer", advice="Try again in a moment.") from lost
 
 
 class Ledger:
@@ -183,7 +221,7 @@ class Ledger:
 
         A snapshot sees the database, ledger included, as it was at its first question, whatever others commit.
         """
-        with Session(self._engine, expire_on_commit=False) as session:
+        with _translated(), Session(self._engine, expire_on_commit=False) as session:
             if is_snapshot:
                 session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             tx = Transaction(session, actor, self._access, self.clock(), self._entity)
@@ -199,7 +237,7 @@ class Ledger:
     @contextmanager
     def reading(self, actor: Actor) -> Iterator[Reader]:
         """Open a session that the database itself keeps from writing."""
-        with Session(self._engine, expire_on_commit=False) as session:
+        with _translated(), Session(self._engine, expire_on_commit=False) as session:
             session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             reader = Reader(session, actor, self._access, self.clock())
             try:

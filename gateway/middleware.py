@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,35 +36,48 @@ class FrontDoor:
         request_id = uuid.uuid4().hex
         scope["khatim.request_id"] = request_id
 
-        async def answer(message: Message) -> None:
+        async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                extra = [(name, value) for name, value in HEADERS.items() if name not in present]
-                message["headers"] = [*message["headers"], *extra, (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], *headers_beside(message["headers"], request_id)]
             await send(message)
 
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self.max_body:
-            await self._refuse(answer)
+            await self._refuse(headed, request_id)
             return
-        received = 0
+        received, is_over = 0, False
 
         async def limited() -> Message:
-            nonlocal received
+            nonlocal received, is_over
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_body:
+                is_over = True
                 raise TooLarge(f"the body is over {self.max_body} bytes", advice=_ADVICE)
             return message
 
+        async def answer(message: Message) -> None:
+            if not is_over:
+                await headed(message)
+            elif message["type"] == "http.response.start":
+                # The framework would call a body that breaks off unreadable; the caller is told why it broke off.
+                await self._refuse(headed, request_id)
+
         await self.app(scope, limited, answer)
 
-    async def _refuse(self, send: Send) -> None:
+    async def _refuse(self, send: Send, request_id: str) -> None:
         error = TooLarge(f"the body is over {self.max_body} bytes", advice=_ADVICE)
-        body = json.dumps(error.as_problem()).encode()
+        body = json.dumps({**error.as_problem(), "request_id": request_id}).encode()
         headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": error.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def headers_beside(given: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return what every answer carries besides the headers *given*, which win."""
+    present = {name.lower() for name, _ in given}
+    own = {**HEADERS, b"x-request-id": request_id.encode()}
+    return [(name, value) for name, value in own.items() if name not in present]
 
 
 _ADVICE = "Data and model bytes go through the zone door: ask for an upload ticket first."

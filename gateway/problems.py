@@ -12,16 +12,19 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from audit.answers import AlreadyAnsweredError
+from gateway.middleware import headers_beside
 from khatim.errors import PROBLEM_BASE, KhatimError, Malformed, NotFound, Unauthenticated
 
 log = logging.getLogger("khatim.gateway.problems")
 MEDIA_TYPE = "application/problem+json"
+_BAD_REQUEST, _NOT_FOUND = 400, 404
 
 
 def problem(request: Request, error: KhatimError) -> Response:
     """Render *error*; a browser that asked for a page gets one."""
     if error.status >= 500:  # noqa: PLR2004 - server errors
-        log.error("%s: %s", type(error).__name__, error.detail, exc_info=error)
+        # A part that is away is told in a line; only what nobody foresaw is worth a traceback.
+        log.error("%s: %s", type(error).__name__, error.detail, exc_info=error if error.status == 500 else None)  # noqa: PLR2004
     body = {**error.as_problem(), "request_id": request.scope.get("khatim.request_id", "")}
     page = request.app.state.error_page
     if page is not None and wants_page(request):
@@ -57,13 +60,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 404:  # noqa: PLR2004
+        if error.status_code == _NOT_FOUND:
             return problem(request, NotFound(f"there is no {request.url.path}"))
+        if error.status_code == _BAD_REQUEST:
+            return problem(request, Malformed("the body cannot be read", advice="Send JSON in UTF-8."))
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": str(error.detail),
             "status": error.status_code,
             "detail": str(error.detail),
+            "request_id": request.scope.get("khatim.request_id", ""),
         }
         return JSONResponse(body, error.status_code, media_type=MEDIA_TYPE, headers=error.headers)
 
@@ -79,4 +85,7 @@ def install(app: FastAPI) -> None:
             "detail": "The error is in the server's log under this request id.",
             "request_id": request_id,
         }
-        return JSONResponse(body, 500, media_type=MEDIA_TYPE)
+        response = JSONResponse(body, 500, media_type=MEDIA_TYPE)
+        # This answer leaves outside the front door (Starlette keeps its last handler outermost), so it is dressed here.
+        response.raw_headers.extend(headers_beside(response.raw_headers, request_id))
+        return response

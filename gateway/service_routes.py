@@ -30,7 +30,7 @@ def health(wiring: Wiring) -> dict[str, str]:
 @router.get("/v1/whoami")
 def whoami(reader: Read, wiring: Wiring) -> answers.Who:
     """Say who the caller is."""
-    reader.require(Action.READ, Resource("person", reader.actor.ref))
+    reader.require(Action.READ, Resource("person", reader.actor.ref, zone=reader.actor.zone or ""))
     names = queries.people(reader, [reader.actor.ref])
     return who(reader, names.get(reader.actor.ref, ""), is_local=wiring.settings.is_local)
 

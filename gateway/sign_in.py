@@ -23,12 +23,14 @@ from khatim.errors import Forbidden, Malformed, Misconfigured, Unauthenticated
 from khatim.settings import Settings, is_loopback
 from khatim.vocabulary import NOBODY, Actor, ActorKind, Role
 from registry import people
+from runners import agents
 from runners.agents import AUDIENCE, TokenIssuer
 
 COOKIE = "khatim_session"
 SESSION_TTL = timedelta(hours=8)
 LINK_TTL = timedelta(minutes=30)
 LINK_LIFE = timedelta(hours=12)  # longer than any link, shorter than its use is remembered (`audit.answers`)
+ENROLMENT = "/v1/agent/enrolment"
 _AGENT_KINDS = {"agent": "agent:", "enrolment": "enrolment:"}
 
 
@@ -93,7 +95,10 @@ class Authenticator:
         """Return who asks, `NOBODY` without credentials; raises `Unauthenticated` for credentials that do not hold."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
-            return self.bearer(token.strip())
+            actor = self.bearer(token.strip())
+            if actor.ref.startswith(_AGENT_KINDS["enrolment"]) and request.url.path != ENROLMENT:
+                raise Unauthenticated("a one-time enrolment token enrols an agent and opens nothing else")
+            return actor
         if scheme:
             raise Unauthenticated("only bearer tokens are understood")
         if cookie := request.cookies.get(COOKIE):
@@ -111,7 +116,12 @@ class Authenticator:
         claims = self._claims(token, kind)
         if not str(claims["sub"]).startswith(_AGENT_KINDS[kind]):
             raise Unauthenticated("the token is not valid")
-        return Actor(str(claims["sub"]), ActorKind.AGENT, frozenset({Role.AGENT}), str(claims["zone"]))
+        actor = agents.actor_for(str(claims["sub"]), str(claims["zone"]))
+        if kind == "agent":
+            # Also for reading: a retired agent's identity is worth nothing, however long its token still lasts.
+            with self.ledger.reading(actor) as reader:
+                agents.of_actor(reader)
+        return actor
 
     def session_claims(self, request: Request) -> Mapping[str, Any]:
         """Return the claims of the console's session; raises `Unauthenticated` without one."""

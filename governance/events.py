@@ -182,3 +182,4 @@ class EngagementExported(Event):
     kind: ClassVar[str] = "engagement.exported"
     tree_size: int
     subject: str
+    manifest: str

@@ -7,14 +7,14 @@ from audit.transaction import Reader, Transaction
 from governance import deployments, promotion, queries, work
 from governance.tables import Approval, Evidence, Job
 from khatim.errors import FormatRefused, Malformed
-from khatim.vocabulary import JobKind
+from khatim.vocabulary import Action, JobKind, Resource
 from khatim.wire import answers, requests
 from policies.facts import Transition, Verdict
 from policies.loading import PolicyBundle
 from policies.residency import MovementKind
 from registry import artifacts, manifests, versions
 from registry import queries as registered
-from registry.naming import Path
+from registry.naming import Path, checked
 from registry.notary import Notary
 from registry.tables import DatasetVersion, FeatureViewVersion, ModelVersion
 
@@ -27,6 +27,8 @@ def register(
     Tags are those given and those of every file and parent: what something was made from marks it.
     Raises `FormatRefused` for a format that may not even be recorded.
     """
+    # A person's verb: what an agent made comes in with its job, and only so.
+    tx.require(Action.VERSION_REGISTER, Resource("version", name, checked(namespace, "namespace"), body.zone))
     files = []
     tags = set(body.tags)
     for file in body.files:

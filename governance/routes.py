@@ -118,7 +118,7 @@ def approve(
 
 
 @router.get(VERSION + "/gates/{transition}")
-def gate(  # noqa: PLR0913, PLR0917 - a path, a transition, and what decides
+def gate(
     reader: Read, rules: Rules, pen: Pen, namespace: str, name: str, number: int, transition: Transition, zone: str = ""
 ) -> answers.GateReport:
     """Say what a transition requires and what of it is met; decides nothing."""

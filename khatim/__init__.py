@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from khatim.client import Client  # noqa: PLC0415
+    from khatim.client import Client
 
 __all__ = ["Client"]
 

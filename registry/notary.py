@@ -25,6 +25,7 @@ from registry.signing.signer import Signer
 from registry.signing.verification import TrustRoot, VerifiedStatement, verify_bundle
 from registry.tables import Statement
 
+
 @dataclass(frozen=True)
 class Notary:
     """Signs the registry's statements and admits those of others.  Built once by the composition root."""

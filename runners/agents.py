@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,11 +59,22 @@ def actor_for(agent_ref: str, zone: str) -> Actor:
 
 
 def of_actor(reader: Reader) -> Agent:
-    """Return the agent that acts; raises `Forbidden` when it was retired, so that an old token is worth nothing."""
-    agent: Agent | None = reader.scalar(select(Agent).where(Agent.id == reader.actor.ref.removeprefix("agent:")))
-    if agent is None or agent.state != "active" or agent.zone != reader.actor.zone:
+    """Return the agent that acts; raises `Forbidden` for people and for an agent that was retired."""
+    zone = reader.actor.zone or ""
+    reader.require(Action.JOB_CLAIM, Resource("zone", zone, zone=zone))
+    agent = _named(reader, reader.actor.ref.removeprefix("agent:"))
+    if agent is None or agent.state != "active" or agent.zone != zone:
         raise Forbidden("this agent may not work any more", advice="Enrol it again with a new token.")
     return agent
+
+
+def _named(reader: Reader, name: str, *, for_update: bool = False) -> Agent | None:
+    try:
+        query = select(Agent).where(Agent.id == uuid.UUID(name))
+    except ValueError:
+        return None
+    found: Agent | None = reader.scalar(query.with_for_update() if for_update else query)
+    return found
 
 
 def listed(reader: Reader) -> list[answers.Agent]:
@@ -82,9 +94,9 @@ def _ref_of_agent() -> ColumnElement[str]:
 
 def retire(tx: Transaction, name: str, *, because: str) -> Agent:
     """Retire an agent: its identity is refused from now on, its leases run out."""
-    agent: Agent | None = tx.scalar(select(Agent).where(Agent.id == name).with_for_update())
+    agent = _named(tx, name, for_update=True)
     if agent is None:
-        raise NotFound(f"there is no agent {name}")
+        raise NotFound(f"there is no agent {name[:80]!r}")
     tx.require(Action.AGENT_RETIRE, agent.resource)
     if agent.state != "active":
         raise Conflict("the agent is retired already")
@@ -113,7 +125,6 @@ def door_of(reader: Reader, zone: str) -> str:
 def orders(reader: Reader) -> wire.Orders:
     """Return what every endpoint of the acting agent's zone must do now."""
     agent = of_actor(reader)
-    reader.require(Action.JOB_CLAIM, Resource("zone", agent.zone, zone=agent.zone))
     endpoints = [
         wire.EndpointOrder(
             deployment=str(row.id),

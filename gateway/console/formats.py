@@ -37,10 +37,13 @@ def ltr(value: object) -> Markup:
 
 
 def code(value: object) -> Markup:
-    """Return an id in the monospaced face, isolated; a long one may wrap after a colon, slash or hyphen."""
-    text = str(value)
+    """Return an id in the monospaced face, isolated; a long one may wrap, a digest in it is shortened."""
+    whole = str(value)
+    text = re.sub("[0-9a-f]{64}", lambda digits: f"{digits[0][:_SHOWN]}…", whole)
     found = re.findall(r"[^:/-]+[:/-]*|[:/-]+", text) if len(text) > _UNBROKEN else [text]
     breakable = Markup("<wbr>").join(found)
+    if text != whole:
+        return Markup('<bdi dir="ltr" class="code" title="{}">{}</bdi>').format(whole, breakable)
     return Markup('<bdi dir="ltr" class="code">{}</bdi>').format(breakable)
 
 

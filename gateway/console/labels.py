@@ -121,6 +121,7 @@ LABELS: dict[Group, dict[str, str]] = {
         "person.signed_in": mark("Signed in"),
         "read.refused": mark("Reading refused"),
         "request.refused": mark("Request refused"),
+        "statement.admitted": mark("Signed statement kept"),
         "statement.refused": mark("Statement refused"),
         "training.refused": mark("Training refused"),
         "version.promoted": mark("Version promoted"),

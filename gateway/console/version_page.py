@@ -21,7 +21,7 @@ from registry.tables import ModelVersion
 HISTORY = 50
 
 
-def version_page(  # noqa: PLR0913 - a version is named by three, and two judge it
+def version_page(
     reader: Reader, chrome: contexts.Chrome, path: str, *, notary: Notary, rules: PolicyBundle
 ) -> contexts.VersionPage:
     """Return the page of a version that the actor may read; every signature on it is verified now."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
@@ -16,7 +16,7 @@ from gateway.composition import Parts
 from gateway.console import addresses, contexts, language, listings, parts, rendering, sessions
 from gateway.console.assets import PAGE_HEADERS
 from gateway.console.labels import mark
-from gateway.sign_in import roles_of
+from gateway.sign_in import LINK_TTL, roles_of
 from khatim.errors import Forbidden, KhatimError, LinkUsed, Refused, TokenExpired, Unauthenticated
 from khatim.vocabulary import NOBODY, Actor, ActorKind
 from registry import queries
@@ -137,10 +137,11 @@ def _is_csrf(error: KhatimError) -> bool:
 
 
 def _bad_link(request: Request, wiring: Parts, error: Unauthenticated) -> Response:
+    state: Literal["used", "expired", "invalid"] = "invalid"
     if isinstance(error, LinkUsed):
-        context = contexts.SignInPage(chrome_of(request, wiring), "used")
+        state = "used"
     elif isinstance(error, TokenExpired):
-        context = contexts.SignInPage(chrome_of(request, wiring), "expired")
-    else:
-        context = contexts.SignInPage(chrome_of(request, wiring), "invalid")
+        state = "expired"
+    minutes = int(LINK_TTL.total_seconds() // 60)
+    context = contexts.SignInPage(chrome_of(request, wiring), state, minutes=minutes)
     return page(request, "sign_in", context, _UNAUTHENTICATED)

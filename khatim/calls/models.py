@@ -48,7 +48,7 @@ class Versions:
         """Call through *connection*."""
         self._connection = connection
 
-    def register(  # noqa: PLR0913 - what a version is made of
+    def register(
         self,
         model: str,
         *,

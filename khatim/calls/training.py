@@ -21,7 +21,7 @@ class Authorisations:
         """Call through *connection*."""
         self._connection = connection
 
-    def request(  # noqa: PLR0913 - the terms of an authorisation
+    def request(
         self,
         namespace: str,
         *,
@@ -69,7 +69,7 @@ class Trainings:
         """Call through *connection*."""
         self._connection = connection
 
-    def start(  # noqa: PLR0913 - what a run is told
+    def start(
         self,
         model: str,
         *,

@@ -19,7 +19,7 @@ def install(app: typer.Typer) -> None:
 
 
 @agent_app.command("run")
-def run(  # noqa: PLR0913, PLR0917 - how an agent is started
+def run(
     server: Annotated[str, typer.Option("--server", envvar="KHATIM_SERVER", help="The registry's address.")],
     data: Annotated[Path, typer.Option("--data", help="The agent's own folder: identity, store, scratch.")],
     enrol_token: Annotated[
@@ -33,8 +33,8 @@ def run(  # noqa: PLR0913, PLR0917 - how an agent is started
     ] = None,
 ) -> None:
     """Run an agent: enrol at the first start, then work until Ctrl-C."""
-    from runners.zone.agent import Agent, Plan  # noqa: PLC0415
-    from runners.zone.execution import CHECKOUT  # noqa: PLC0415
+    from runners.zone.agent import Agent, Plan
+    from runners.zone.execution import CHECKOUT
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     beside = Path(CHECKOUT) / ".venv-alibi" / "bin" / "python"

@@ -45,8 +45,8 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when the server is ready.")] = False,
 ) -> None:
     """Run server, ledger and database on a folder until Ctrl-C (or khatim down)."""
-    from gateway import supervisor  # noqa: PLC0415
-    from khatim import settings  # noqa: PLC0415
+    from gateway import supervisor
+    from khatim import settings
 
     read = settings.load(data=data.resolve(), port=port, host=host, policies=policies.resolve() if policies else None)
     console = Console(stderr=True, highlight=False)
@@ -58,7 +58,7 @@ def up(
 
 def down(data: Data = Path(".khatim")) -> None:
     """Stop the server that runs on a folder."""
-    from gateway import supervisor  # noqa: PLC0415
+    from gateway import supervisor
 
     stopped = supervisor.down(data.resolve())
     Console(stderr=True).print("stopped" if stopped else f"nothing runs on {data}")
@@ -66,8 +66,8 @@ def down(data: Data = Path(".khatim")) -> None:
 
 def sequence() -> None:
     """Run the ledger's sequencer (started by `khatim up`)."""
-    from gateway import supervisor  # noqa: PLC0415
-    from khatim import settings  # noqa: PLC0415
+    from gateway import supervisor
+    from khatim import settings
 
     supervisor.sequence(settings.load())
 
@@ -85,7 +85,7 @@ def token_issue(
     link: Annotated[bool, typer.Option("--link", help="Print a one-time sign-in link instead.")] = False,
 ) -> None:
     """Print a bearer token for a person (local mode only)."""
-    from gateway import local_tokens  # noqa: PLC0415
+    from gateway import local_tokens
 
     at, lasts = datetime.now(UTC), seconds_of(ttl)
     issue = local_tokens.link if link else local_tokens.access
@@ -98,7 +98,7 @@ schema_app = typer.Typer(help="The database schema.", no_args_is_help=True)
 @schema_app.command("check")
 def schema_check() -> None:
     """Migrate an empty database and fail when tables and migrations differ."""
-    from gateway import scratch  # noqa: PLC0415
+    from gateway import scratch
 
     scratch.check_schema()
     Console(stderr=True).print("schema: one head, no difference between tables and migrations")
@@ -107,7 +107,7 @@ def schema_check() -> None:
 @schema_app.command("draft")
 def schema_draft(message: str) -> None:
     """Write a migration draft for what changed in the tables."""
-    from gateway import scratch  # noqa: PLC0415
+    from gateway import scratch
 
     scratch.draft_migration(message)
 
@@ -118,13 +118,13 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the outputs go.")] = Path("demo"),
 ) -> None:
     """Run the main job end to end with a live timeline."""
-    from khatim.cli.story import play  # noqa: PLC0415
+    from khatim.cli.story.performance import play
 
     play(out.resolve(), once=once)
 
 
 def bench() -> None:
     """Measure and write docs/benchmarks.md."""
-    from khatim.cli.benchmarks import run  # noqa: PLC0415
+    from khatim.cli.benchmarks import suite
 
-    run(Path("docs/benchmarks.md"))
+    suite.run(Path("docs/benchmarks.md"))

@@ -102,6 +102,17 @@ def _estimator(spec: TrainingSpec) -> Any:
     raise Malformed(f"There is no recipe {spec.recipe!r}.")  # pragma: no cover - TrainingSpec refuses it first
 
 
+def fit(rows: Rows, spec: TrainingSpec) -> Any:
+    """Return the recipe's estimator, fitted on the rows that are not held out; the same rows give the same one."""
+    estimator = _estimator(spec)
+    trained = ~rows.held_out
+    try:
+        estimator.fit(rows.features[trained], rows.label[trained])
+    except ValueError as error:  # scikit-learn checks parameter values when it fits
+        raise Malformed(f"The estimator refuses its parameters: {error}") from error
+    return estimator
+
+
 def train(spec: TrainingSpec, ran_on: str = "process") -> dict[str, Any]:
     """Train as *spec* says, write the four files, and return the record that ``training.json`` holds.
 
@@ -121,12 +132,8 @@ def train(spec: TrainingSpec, ran_on: str = "process") -> dict[str, Any]:
         )
     table = _read(spec.features)
     rows = split(table, spec)
-    estimator = _estimator(spec)
+    estimator = fit(rows, spec)
     trained = ~rows.held_out
-    try:
-        estimator.fit(rows.features[trained], rows.label[trained])
-    except ValueError as error:  # scikit-learn checks parameter values when it fits
-        raise Malformed(f"The estimator refuses its parameters: {error}") from error
     model = onnx_export.export(estimator, rows.order, name=spec.recipe)
     worst = onnx_export.parity(model, estimator, rows.features)
     scores = estimator.predict_proba(rows.features[trained])[:, 1]

@@ -70,13 +70,13 @@ def test_the_demo_changes_drift_and_nothing_else(bundle: PolicyBundle) -> None:
         (RuntimeEvent.CLOCK_UNCERTAIN, 2, 1, False, Reaction.STOP),
     ],
 )
-def test_the_shipped_defaults(  # noqa: PLR0917 - the columns of a table
+def test_the_shipped_defaults(
     bundle: PolicyBundle,
     event: RuntimeEvent,
     tier: int,
     hours: float,
-    is_airgapped: bool,  # noqa: FBT001
-    expected: Reaction,  # noqa: FBT001
+    is_airgapped: bool,
+    expected: Reaction,
 ) -> None:
     assert effect(bundle.runtime, event, tier, hours, is_airgapped=is_airgapped).do is expected
 

@@ -160,9 +160,7 @@ class HandAgent:
                 "holdout": made[2]["digest"],
                 "reference": made[3]["digest"],
             },
-            "provenance": self.provenance(
-                statements.TRAINING, job, [(one["path"], one["digest"]) for one in files]
-            ),
+            "provenance": self.provenance(statements.TRAINING, job, [(one["path"], one["digest"]) for one in files]),
             "model_signature": self.sign(oms.oms_statement("oncology-malignancy", named)),
         }
 

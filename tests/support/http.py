@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from anyio.from_thread import BlockingPortal
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.types import ASGIApp
 
 from khatim.errors import PROBLEM_BASE
@@ -39,6 +43,47 @@ class InProcess(httpx.BaseTransport):
         answer = await self._asgi.handle_async_request(asked)
         body = b"".join([piece async for piece in answer.aiter_raw()])
         return httpx.Response(answer.status_code, headers=answer.headers, content=body, request=request)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route of an application, as it is mounted."""
+
+    method: str
+    path: str
+    dependant: Dependant
+    endpoint: Callable[..., Any]
+    in_schema: bool
+
+    @property
+    def parts(self) -> list[Dependant]:
+        """Everything that the route depends on."""
+        return list(_parts(self.dependant))
+
+    @property
+    def calls(self) -> set[Any]:
+        """What is called for it before its endpoint."""
+        return {part.call for part in self.parts}
+
+    def __str__(self) -> str:
+        """Return method and path."""
+        return f"{self.method} {self.path}"
+
+
+def _parts(dependant: Dependant) -> Iterator[Dependant]:
+    for part in dependant.dependencies:
+        yield part
+        yield from _parts(part)
+
+
+def routes_of(app: FastAPI) -> list[Route]:
+    """Return every route of ours that *app* answers, one for each method."""
+    return [
+        Route(method, context.path or "", one.dependant, one.endpoint, one.include_in_schema)
+        for context in iter_route_contexts(app.routes)
+        if isinstance(one := context.original_route, APIRoute)
+        for method in sorted(one.methods or ())
+    ]
 
 
 class Api:

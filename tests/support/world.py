@@ -11,7 +11,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
@@ -23,11 +23,14 @@ from anyio.from_thread import BlockingPortal
 from sqlalchemy import Engine
 
 from audit.sequencer import Sequencer
+from audit.transaction import Ledger
 from gateway import app, composition
 from gateway.composition import Parts
+from gateway.sign_in import Authenticator
 from khatim import tokens
 from khatim.settings import Settings
 from khatim.vocabulary import JobKind
+from registry.signing.signer import LocalSigner
 from runners.agents import AUDIENCE
 from tests.support.agents import FEATURES, HandAgent, digest
 from tests.support.http import BASE, Api, InProcess, good
@@ -149,7 +152,8 @@ class World:
 
     def told(self) -> list[Json]:
         """Return the events recorded since the last call (or since the world began), oldest first."""
-        rows = self.sql("SELECT id, convert_from(body, 'UTF8') FROM ledger_outbox WHERE id > %s ORDER BY id", self._seen)
+        query = "SELECT id, convert_from(body, 'UTF8') FROM ledger_outbox WHERE id > %s ORDER BY id"
+        rows = self.sql(query, self._seen)
         self._seen = rows[-1][0] if rows else self._seen
         return [json.loads(body) for _, body in rows]
 
@@ -311,6 +315,7 @@ class Worlds:
         self._postgres = postgres
         self._portal = portal
         self._folder = folder
+        self._built: dict[Settings, Parts] = {}
         self._kept: dict[tuple[Path | None, Step], tuple[str, Memory]] = {}
 
     @contextmanager
@@ -338,9 +343,8 @@ class Worlds:
     @contextmanager
     def _open(self, database: str, policies: Path | None, memory: Memory, settings: Json) -> Iterator[World]:
         clock = Clock()
-        engine: Engine = self._postgres.engine(database)
-        told = Settings(data=self._folder, instance="test", entity="tests", policies=policies, **settings)
-        parts = composition.build(told, engine=engine, clock=clock)
+        engine = self._postgres.engine(database)
+        parts = self._parts(engine, clock, policies, settings)
         transport = InProcess(app.create(parts), self._portal)
         try:
             with httpx.Client(transport=transport, base_url=BASE) as http:
@@ -349,4 +353,16 @@ class Worlds:
                 yield world
         finally:
             engine.dispose()
-            parts.authority.close()
+
+    def _parts(self, engine: Engine, clock: Clock, policies: Path | None, settings: Json) -> Parts:
+        """Return the parts of a server; reading the policies takes longest and is done once for all worlds."""
+        told = Settings(data=self._folder, instance="test", entity="tests", policies=policies, **settings)
+        if told not in self._built:
+            self._built[told] = composition.build(told, engine=engine, clock=clock)
+        built = self._built[told]
+        ledger = Ledger(engine, built.rules.access, entity=told.entity, clock=clock)
+        pen = replace(
+            built.notary, signer_for=lambda who: LocalSigner(built.authority, who, built.issuer.issuer, clock)
+        )
+        guard = Authenticator(told, ledger, built.issuer.key, clock)
+        return replace(built, engine=engine, ledger=ledger, notary=pen, authenticator=guard)

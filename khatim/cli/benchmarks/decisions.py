@@ -39,8 +39,9 @@ def measure() -> Section:
     return Section(
         "Access decisions",
         "The shipped `policies/access.conf` and `roles.csv`, one thread. A first question goes to Casbin, and the "
-        "answer is put into words: rule, reason, advice. A question asked before, by whomever, is answered from a bounded "
-        "cache that lives exactly as long as the policy. Both decide alike, which the run checks for every action.",
+        "answer is put into words: rule, reason, advice. A question asked before, by whomever, is answered from a "
+        "bounded cache that lives exactly as long as the policy. Both decide alike, which the run checks for every "
+        "action.",
         (first, again, anchor),
         (
             longer("time of a first question ÷ the plain enforcer", first, anchor),

@@ -64,8 +64,8 @@ def _run(run: Run) -> list[str]:
         "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
     }
     note = (
-        "Server, database, sequencer, anchors and load generator share these cores, so a rate with several clients says "
-        "what the machine does as a whole."
+        "Server, database, sequencer, anchors and load generator share these cores, so a rate with several clients "
+        "says what the machine does as a whole."
     )
     busy = "A load average near or above the number of cores before the run means that others were using the machine."
     return ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items()), "", note, busy]

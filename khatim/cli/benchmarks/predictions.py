@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import tempfile
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +39,8 @@ def measure() -> Section:
             plain = {(batch, clients): _plain(port, batch, clients, rows) for batch in BATCHES for clients in CLIENTS}
     return Section(
         "Serving",
-        "A gradient boosting classifier on the thirty columns of the Breast Cancer Wisconsin data, exported to ONNX, "
-        "as in the demo. Ours is the agent's inference door in a process of its own: request checked against the "
+        "The demo's model, a gradient boosting classifier on the thirty measures of the Breast Cancer Wisconsin data, "
+        "exported to ONNX. Ours is the agent's inference door in a process of its own: request checked against the "
         "model, NaN and infinities refused, inputs captured into the encrypted store, Open Inference Protocol v2 in "
         "JSON and with Triton's binary extension. The anchor is what one writes in ten lines: FastAPI, a pydantic "
         "body of `list[list[float]]`, ONNX Runtime with the same options, one process. The bare runtime is a loop "
@@ -65,35 +62,30 @@ def measure() -> Section:
 
 
 def trained(folder: Path) -> tuple[Path, list[list[float]]]:
-    """Train the demo's model in *folder*; return the ONNX file and the rows of the data."""
-    from khatim.contracts import contract_of
-    from runners.zone import arrow, ingestion, training
+    """Train the demo's model in *folder*; return the ONNX file and its feature rows."""
+    from khatim import contracts
+    from khatim.cli.story import sample
+    from runners.zone import arrow, features, ingestion, training
     from runners.zone.recipe import GRADIENT_BOOSTING, MODEL_FILE, TrainingSpec
 
-    shipped = distribution("scikit-learn").locate_file("sklearn/datasets/data/breast_cancer.csv")
-    _, *cells = csv.reader(io.StringIO(Path(str(shipped)).read_text("utf-8")))
-    lines = [[float(cell) for cell in line] for line in cells]
-    names = [f"x{place:02d}" for place in range(30)]
-    text = io.StringIO()
-    written = csv.writer(text)
-    written.writerow(["patient", *names, "malignant"])
-    written.writerows([f"p{number:04d}", *line[:30], int(line[30] == 0)] for number, line in enumerate(lines))
-    columns: list[dict[str, Any]] = [{"name": "patient", "type": "string"}]
-    columns += [{"name": name, "type": "float64"} for name in names]
-    columns.append({"name": "malignant", "type": "int64", "allowed": [0, 1]})
-    taken = ingestion.ingest(io.BytesIO(text.getvalue().encode()), contract_of({"columns": columns}))
-    features = folder / "features.parquet"
-    features.write_bytes(arrow.to_parquet(taken.accepted))
+    raw, view = folder / "raw.csv", folder / "features.parquet"
+    sample.write(raw)
+    with raw.open("rb") as file:
+        taken = ingestion.ingest(file, contracts.contract_of(sample.contract()))
+    table = features.materialise(taken.accepted, contracts.feature_view_of(sample.view()))
+    view.write_bytes(arrow.to_parquet(table))
     spec = TrainingSpec(
         recipe=GRADIENT_BOOSTING,
-        features=str(features),
-        entity_key="patient",
-        label="malignant",
+        features=str(view),
+        entity_key=sample.ENTITY,
+        label=sample.LABEL,
         out=str(folder / "out"),
-        seed=7,
+        seed=sample.SEED,
+        holdout_share=sample.HOLDOUT_SHARE,
     )
     training.train(spec)
-    return folder / "out" / MODEL_FILE, [line[:30] for line in lines]
+    rows = training.split(table, spec).features
+    return folder / "out" / MODEL_FILE, rows.tolist()
 
 
 def _bare(model: Path, rows: list[list[float]]) -> tuple[Figure, Figure, list[float]]:

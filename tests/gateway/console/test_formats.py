@@ -28,6 +28,15 @@ def test_an_arabic_date_has_an_arabic_month_and_latin_digits() -> None:
     assert "<bdi>23 نوفمبر 2026</bdi>" in formats.day(AT, "ar")
 
 
+def test_a_long_reference_can_wrap_and_a_digest_in_it_is_shortened() -> None:
+    digest = "ab" * 32
+
+    assert "deployment:<wbr>oncology/<wbr>01a2067e-<wbr>" in formats.code("deployment:oncology/01a2067e-ed65-7bd5")
+    assert formats.code("ae-health") == '<bdi dir="ltr" class="code">ae-health</bdi>'
+    assert f'title="artifact:sha256:{digest}"' in formats.code(f"artifact:sha256:{digest}")
+    assert f"{digest[:12]}…<" in formats.code(f"artifact:sha256:{digest}")
+
+
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="without a zone"):
         formats.utc(datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is refused

@@ -66,7 +66,7 @@ def test_a_line_between_distant_layers_passes_no_box(graph: tuple[list[Node], li
 @settings(deadline=None, max_examples=50)
 def test_the_picture_is_well_formed_whatever_the_names(
     graph: tuple[list[Node], list[Edge]], way: str, text: str
-) -> None:  # noqa: FBT001
+) -> None:
     nodes = [Node(node.id, text, text, text, href="/console") for node in graph[0]]
     drawn = ET.fromstring(graphs.svg(nodes, graph[1], title=text, description="d", rtl=way == "rtl"))  # noqa: S314 - our own picture
 

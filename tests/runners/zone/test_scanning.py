@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from khatim.errors import VerificationFailed
 from khatim.vocabulary import FileRole
 from policies.loading import load_formats
-from runners.zone.scan_process import look  # noqa: PLC0415
+from runners.zone.scan_process import look
 from runners.zone.scanners.allowed import is_allowed
 from runners.zone.scanners.findings import Limits
 from runners.zone.scanning import ScanReport, scan, scan_in_sandbox

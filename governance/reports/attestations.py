@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signed statements as files: what they are called in a bundle, so that people find one and no two share a name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from governance.reports.manifest import ATTESTATIONS
+from registry.signing import bundle as bundles
+from registry.signing import statements
+
+SUFFIX = ".sigstore.json"
+_WORDS = {
+    statements.DATASET_SNAPSHOT: "dataset-snapshot",
+    statements.FEATURE_MATERIALIZATION: "feature-materialization",
+    statements.TRAINING: "training",
+    statements.OMS_SIGNATURE: "model-signature",
+    statements.TEST_RESULT: "test-result",
+    statements.APPROVAL: "approval",
+    statements.DEPLOYMENT: "deployment",
+}
+_ABOUT_MAX = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """A statement of the bundle: the name of its file, what sort it is, its bundle, and its row of the population."""
+
+    file: str
+    word: str
+    bundle: str
+    record: Mapping[str, Any]
+
+
+def named(
+    records: Sequence[Mapping[str, Any]], texts: Mapping[str, str], words: Mapping[str, str]
+) -> tuple[Attestation, ...]:
+    """Name the statements of a population in its order: ``attestations/003-training-oncology-malignancy-1…``.
+
+    *texts* are the bundles by id; *words* says by digest what sort of test result or approval a statement is.
+    """
+    width = max(3, len(str(len(records))))
+    found = []
+    for number, record in enumerate(records, 1):
+        text = texts[str(record["id"])]
+        kind = statements.parse(bundles.parse(text).payload).kind
+        word = words.get(str(record["digest"])) or _WORDS.get(kind, "statement")
+        about = re.sub(r"[^a-z0-9]+", "-", str(record["resource"]).partition(":")[2].lower()).strip("-")[:_ABOUT_MAX]
+        found.append(Attestation(f"{ATTESTATIONS}{number:0{width}d}-{word}-{about}{SUFFIX}", word, text, record))
+    return tuple(found)

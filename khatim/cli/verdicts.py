@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How judgements, ledgers and engagements are shown to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from khatim.cli.judging import Check, Consent, Judgement, Station
+from khatim.cli.output import cell, moment, short
+
+if TYPE_CHECKING:
+    from audit.walk import LedgerReport
+
+# What a kind of statement is called when it is read aloud; others are shown as they are written.
+KINDS = {
+    "https://khatim.dev/buildtypes/dataset-snapshot/v1": "provenance: dataset snapshot",
+    "https://khatim.dev/buildtypes/feature-materialization/v1": "provenance: feature materialisation",
+    "https://khatim.dev/buildtypes/training/v1": "provenance: training",
+    "https://in-toto.io/attestation/test-result/v0.1": "test result",
+    "https://model_signing/signature/v1.0": "model signature",
+    "https://khatim.dev/attestations/approval/v1": "approval",
+    "https://khatim.dev/attestations/deployment/v1": "deployment",
+}
+GOOD, BAD = Text("✓", style="green"), Text("✗", style="bold red")
+
+
+def show_judgement(screen: Console, found: Judgement, *, root: str) -> None:
+    """Print every node with what is signed about it, the approvals, the decisions, and the verdict."""
+    version = found.dossier.version
+    screen.print(Text.assemble((version.ref, "bold"), f"  {version.stage}, {version.status}, tags {version.tags}"))
+    screen.print(Text(f"trust root: {root}; instance {found.instance}", style="dim"))
+    for depth, station in enumerate(found.stations):
+        _show_station(screen, station, depth)
+    _show_consents(screen, found.consents)
+    _show_deployments(screen, found)
+    _show_decisions(screen, found.dossier.decisions)
+    screen.print()
+    for fault in found.faults:
+        screen.print(BAD, Text(f"{fault.about}: {fault.why}"), soft_wrap=True)
+        if fault.advice:
+            screen.print(Text(f"  {fault.advice}", style="dim"), soft_wrap=True)
+    if not found.faults:
+        signed = sum(len(one.statements) for one in found.stations)
+        screen.print(
+            GOOD,
+            Text(
+                f"holds: {len(found.stations)} nodes from the model to the raw file, {signed} signed statements, "
+                f"{len(found.consents)} approvals, every digest and binding"
+            ),
+            soft_wrap=True,
+        )
+    idle = [one for one in found.consents if not one.counts]
+    if idle:
+        told = ", ".join(f"{one.approval.role} ({_state(one)})" for one in idle)
+        screen.print(Text(f"! approvals that do not count now: {told}", style="yellow"), soft_wrap=True)
+
+
+def show_ledger(screen: Console, report: LedgerReport, *, vkey: str, source: str) -> None:
+    """Print what a verified ledger holds."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows: dict[str, str] = {
+        "origin": report.origin,
+        "verifier key": f"{vkey} ({source})",
+        "entries": str(report.size),
+        "root": report.root.hex(),
+        "head of the chain": report.head.hex(),
+        "first": moment(report.first_at),
+        "last": moment(report.last_at),
+        "kinds": ", ".join(f"{kind} {count}" for kind, count in report.kinds.items()),
+    }
+    for title, value in rows.items():
+        table.add_row(title, Text(value))
+    screen.print(table)
+    screen.print(GOOD, Text("holds: chain, tree, tiles and signed checkpoint re-derive from the entries"))
+
+
+def _show_station(screen: Console, station: Station, depth: int) -> None:
+    node = station.node
+    screen.print()
+    arrow = "" if depth == 0 else "↳ "
+    screen.print(Text.assemble(arrow, (node.ref, "bold cyan"), f"  zone {node.zone or 'unknown'}"))
+    screen.print(Text(f"    digest {node.digest or 'unknown'}"), soft_wrap=True)
+    for parent, role in node.made_from:
+        screen.print(Text(f"    made from {parent} ({role})"), soft_wrap=True)
+    for one in station.statements:
+        _show_check(
+            screen, one.check, f"{KINDS.get(one.kind, one.kind)} by {one.identity}, signed {moment(one.signed_at)}"
+        )
+    for check in station.checks:
+        _show_check(screen, check, check.about)
+
+
+def _show_check(screen: Console, check: Check, words: str) -> None:
+    screen.print("   ", GOOD if check.holds else BAD, Text(words), soft_wrap=True)
+    if not check.holds:
+        screen.print(Text(f"        {check.why} {check.advice}".rstrip(), style="red"), soft_wrap=True)
+
+
+def _show_consents(screen: Console, consents: Sequence[Consent]) -> None:
+    if not consents:
+        return
+    screen.print()
+    table = Table(title="Approvals", title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for title in ("", "role", "approver", "state", "until", "bound to", "policy"):
+        table.add_column(title, overflow="fold")
+    for one in consents:
+        bound = [check.about for check in one.checks if check.holds]
+        table.add_row(
+            GOOD if all(check.holds for check in one.checks) else BAD,
+            one.approval.role,
+            one.approval.approver,
+            _state(one),
+            moment(one.approval.expires_at),
+            cell(bound),
+            short(str(one.approval.binding.get("policy", ""))),
+        )
+    screen.print(table)
+
+
+def _state(consent: Consent) -> str:
+    if consent.is_expired:
+        return "expired"
+    approval = consent.approval
+    return f"{approval.state}: {approval.state_because}" if approval.state_because else approval.state
+
+
+def _show_deployments(screen: Console, found: Judgement) -> None:
+    if not found.dossier.deployments:
+        return
+    screen.print()
+    table = Table(title="Deployments", title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for title in ("zone", "state", "because", "endpoint"):
+        table.add_column(title, overflow="fold")
+    for one in found.dossier.deployments:
+        table.add_row(one.zone, one.state, cell(one.because), cell(one.endpoint))
+    screen.print(table)
+
+
+def _show_decisions(screen: Console, decisions: Sequence[dict[str, Any]]) -> None:
+    if not decisions:
+        return
+    screen.print()
+    table = Table(title="Decisions in the ledger", title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for title in ("entry", "what", "by", "rule", "basis", "certainty", "why"):
+        table.add_column(title, overflow="fold")
+    for one in decisions:
+        payload = one["body"].get("payload", {})
+        members = {**payload, **payload.get("members", {})}
+        style = "red" if str(one["kind"]).endswith(".refused") else ""
+        table.add_row(
+            str(one["index"]),
+            str(one["kind"]),
+            str(one["actor"]),
+            cell(members.get("rule", "")),
+            cell(members.get("legal_basis", "")),
+            cell(members.get("certainty", "")),
+            cell(payload.get("detail") or payload.get("because", "")),
+            style=style,
+        )
+    screen.print(table)
