@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import LargeBinary, select, update
+from sqlalchemy import LargeBinary, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -68,3 +68,8 @@ def complete(session: Session, question: Question, status: int, body: bytes) -> 
     """Remember the answer; it becomes visible with the commit."""
     mine = (AnswerRow.actor == question.actor, AnswerRow.key == question.key)
     session.execute(update(AnswerRow).where(*mine).values(status=status, body=body))
+
+
+def release(session: Session, question: Question) -> None:
+    """Give the key back: the answer is not one to keep (a file), so whoever asks again is answered anew."""
+    session.execute(delete(AnswerRow).where(AnswerRow.actor == question.actor, AnswerRow.key == question.key))

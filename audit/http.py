@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
@@ -108,7 +108,9 @@ def _remembering(endpoint: Callable[..., Any], status: int) -> Callable[..., Any
         result = endpoint(*positional, **named)
         body = result.model_dump_json().encode() if isinstance(result, BaseModel) else b"null"
         for value in named.values():
-            if isinstance(value, Transaction):
+            if isinstance(value, Transaction) and isinstance(result, Response):
+                value.forget()
+            elif isinstance(value, Transaction):
                 value.remember(status, body)
         return result
 

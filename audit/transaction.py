@@ -155,6 +155,11 @@ class Transaction(Reader):
         if self._question is not None:
             answers.complete(self._session, self._question, status, body)
 
+    def forget(self) -> None:
+        """Keep no answer: what goes to the caller is a file, and a caller who asks again is answered anew."""
+        if self._question is not None:
+            answers.release(self._session, self._question)
+
     def seal(self) -> None:
         """Flush, and refuse to go on when a governed row changed unasked or untold."""
         self._session.flush()

@@ -17,6 +17,7 @@ from khatim.wire import work as wire
 from registry import manifests, queries, versions
 from registry.notary import Notary
 from registry.signing import statements
+from registry.signing.verification import VerifiedStatement
 from registry.tables import ModelVersion, Statement
 
 
@@ -54,15 +55,15 @@ def submit(tx: Transaction, job: Job, outcome: wire.Evaluated, *, notary: Notary
     verified = notary.check(outcome.statement, statements.TEST_RESULT, subjects, zone=job.zone)
     result = str(verified.predicate["result"])
     statement = notary.admit(tx, version.ref, outcome.statement, verified)
-    row = _keep(tx, version, kind="evaluation", result=result, details=outcome.evaluation, statement=statement)
+    row = _keep(tx, version, kind="evaluation", result=result, details=verified.predicate, statement=statement)
     return f"evidence:{row.id}"
 
 
-def submit_scan(tx: Transaction, job: Job, outcome: wire.Scanned, *, notary: Notary) -> str:
-    """Take in a signed scan: the version becomes READY, or FAILED with the reason and the advice."""
+def submit_scan(
+    tx: Transaction, job: Job, outcome: wire.Scanned, verified: VerifiedStatement, *, notary: Notary
+) -> str:
+    """Take in a signed and verified scan: the version becomes READY, or FAILED with the reason."""
     version = queries.numbered(tx, ModelVersion, job.spec["version"], for_update=True)
-    digests = [Digest.parse(file["digest"]) for file in version.files]
-    verified = notary.check(outcome.statement, statements.TEST_RESULT, digests, zone=job.zone)
     statement = notary.admit(tx, version.ref, outcome.statement, verified)
     failures = [f"{file['path']}: {file['reason']}" for file in outcome.files if not file["passed"]]
     version.manifest = manifests.manifest_of(

@@ -96,7 +96,9 @@ def models(reader: Reader, *, search: str = "", cursor: str = "", limit: int = 5
 def versions_of(reader: Reader, namespace: str, name: str) -> list[ModelVersion]:
     """Return the versions of a model that the actor may read, newest first."""
     query = select(ModelVersion).where(ModelVersion.namespace == namespace, ModelVersion.name == name)
-    rows = reader.scalars(query.order_by(ModelVersion.number.desc()))
+    rows = list(reader.scalars(query.order_by(ModelVersion.number.desc())))
+    if not rows:
+        model(reader, namespace, name)  # a model without versions is there, an unknown one is not
     return [row for row in rows if reader.may(Action.READ, row.resource)]
 
 

@@ -21,7 +21,7 @@ from registry import artifacts, datasets, manifests, queries, versions
 from registry.notary import Notary
 from registry.signing import oms, statements
 from registry.tables import DatasetVersion, FeatureViewVersion
-from runners import jobs
+from runners import claims, jobs
 
 
 def complete(tx: Transaction, name: str, body: wire.Complete, *, notary: Notary, rules: PolicyBundle) -> Job:
@@ -37,7 +37,14 @@ def complete(tx: Transaction, name: str, body: wire.Complete, *, notary: Notary,
         case wire.Trained() as outcome:
             made = _trained(tx, job, outcome, notary, rules)
         case wire.Scanned() as outcome:
-            made = evaluations.submit_scan(tx, job, outcome, notary=notary)
+            verified = notary.check(
+                outcome.statement,
+                statements.TEST_RESULT,
+                [Digest.parse(file["digest"]) for file in job.spec["files"]],
+                zone=job.zone,
+            )
+            claims.require_configuration(verified, outcome.files)
+            made = evaluations.submit_scan(tx, job, outcome, verified, notary=notary)
         case wire.Evaluated() as outcome:
             made = evaluations.submit(tx, job, outcome, notary=notary)
         case wire.Deployed() as outcome:
@@ -69,6 +76,8 @@ def _ingested(tx: Transaction, job: Job, outcome: wire.Ingested, notary: Notary)
     verified = notary.check(
         outcome.statement, statements.DATASET_SNAPSHOT, [Digest.parse(outcome.data.digest)], zone=job.zone
     )
+    claims.require_made_from(verified, [job.spec["source"]])
+    claims.require_byproducts(verified, [outcome.quarantine.digest] if outcome.quarantine else [])
     for placed in filter(None, (outcome.data, outcome.quarantine)):
         place_blob(tx, placed, zone=job.zone, tags=contract.tags, basis=job.ref)
     number = datasets.next_dataset(tx, job.namespace, job.spec["name"])
@@ -98,6 +107,7 @@ def _materialised(tx: Transaction, job: Job, outcome: wire.Materialised, notary:
     verified = notary.check(
         outcome.statement, statements.FEATURE_MATERIALIZATION, [Digest.parse(outcome.data.digest)], zone=job.zone
     )
+    claims.require_made_from(verified, [job.spec["source"]])
     place_blob(tx, outcome.data, zone=job.zone, tags=dataset.tags, basis=job.ref)
     row = datasets.register_features(
         tx,
@@ -121,6 +131,10 @@ def _trained(tx: Transaction, job: Job, outcome: wire.Trained, notary: Notary, r
     view = queries.numbered(tx, FeatureViewVersion, job.spec["features"])
     files = [Digest.parse(file.digest) for file in outcome.files]
     provenance = notary.check(outcome.provenance, statements.TRAINING, files, zone=job.zone)
+    claims.require_made_from(
+        provenance, [job.spec["features_digest"], job.spec["dataset_digest"], job.spec["code_digest"]]
+    )
+    claims.require_byproducts(provenance, [outcome.training["holdout"], outcome.training["reference"]])
     named = [(file.path, Digest.parse(file.digest)) for file in outcome.files]
     signature = notary.check(outcome.model_signature, statements.OMS_SIGNATURE, [oms.root_digest(named)], zone=job.zone)
     oms.check_files(signature.parsed, named)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from audit.transaction import Transaction
 from khatim import tokens
-from khatim.errors import Malformed, TicketRefused
+from khatim.errors import Malformed, TicketRefused, Unauthenticated
 from khatim.vocabulary import Decision
 from khatim.wire import answers, requests
 from khatim.wire import work as wire
@@ -51,9 +51,11 @@ def download(tx: Transaction, body: requests.Download, *, issuer: TokenIssuer, r
 def placed(tx: Transaction, body: wire.Placed, *, issuer: TokenIssuer) -> Placement:
     """Note that the acting agent's store holds a blob; the ticket that let it in must name that very blob."""
     agent = agents.of_actor(tx)
-    claims = tokens.read(
-        body.ticket, issuer.key.public_key(), audience=f"zone:{agent.zone}", at=tx.now, kind="ticket", grace=LONGEST
-    )
+    try:
+        key, audience = issuer.key.public_key(), f"zone:{agent.zone}"
+        claims = tokens.read(body.ticket, key, audience=audience, at=tx.now, kind="ticket", grace=LONGEST)
+    except Unauthenticated as wrong:
+        raise TicketRefused(f"the ticket does not hold: {wrong.detail}", advice="Ask for a new one.") from wrong
     if claims.get("op") != "put" or claims.get("digest") != body.digest:
         raise TicketRefused("the ticket does not speak about this blob")
     if body.size > int(claims["max_size"]):

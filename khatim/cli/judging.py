@@ -98,7 +98,7 @@ def judge(dossier: answers.Dossier, trusted_root: Mapping[str, Any], *, at: date
     from registry.signing.verification import TrustRoot
 
     court = _Court(dossier, TrustRoot.load(dumps(trusted_root)), instance_of(trusted_root))
-    stations = tuple(court.station(node) for node in dossier.nodes)
+    stations = tuple(court.station(node) for node in from_the_top(dossier.nodes))
     own = stations[0].statements
     return Judgement(
         dossier=dossier,
@@ -107,6 +107,17 @@ def judge(dossier: answers.Dossier, trusted_root: Mapping[str, Any], *, at: date
         consents=tuple(court.consent(one, own, at) for one in dossier.approvals),
         evidence=tuple(court.evidence(one, own) for one in dossier.evidence),
     )
+
+
+def from_the_top(nodes: Sequence[answers.Node]) -> list[answers.Node]:
+    """Return the nodes of a lineage, each after everything that was made from it: the model first, raw files last."""
+    depth = {node.ref: 0 for node in nodes}
+    for _ in nodes:  # as many rounds as the longest way can have steps, so that even a circle ends
+        for node in nodes:
+            for parent, _role in node.made_from:
+                if parent in depth:
+                    depth[parent] = min(max(depth[parent], depth[node.ref] + 1), len(nodes))
+    return sorted(nodes, key=lambda node: depth[node.ref])
 
 
 def instance_of(trusted_root: Mapping[str, Any]) -> str:

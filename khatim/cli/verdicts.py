@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -26,6 +26,8 @@ KINDS = {
     "https://khatim.dev/attestations/approval/v1": "approval",
     "https://khatim.dev/attestations/deployment/v1": "deployment",
 }
+# What the ledger also says about a version, and nobody decided.
+RECEIPTS = frozenset({"statement.admitted"})
 GOOD, BAD = Text("✓", style="green"), Text("✗", style="bold red")
 
 
@@ -151,17 +153,24 @@ def _show_decisions(screen: Console, decisions: Sequence[dict[str, Any]]) -> Non
     for title in ("entry", "what", "by", "rule", "basis", "certainty", "why"):
         table.add_column(title, overflow="fold")
     for one in decisions:
+        if one["kind"] in RECEIPTS:
+            continue
         payload = one["body"].get("payload", {})
         members = {**payload, **payload.get("members", {})}
+        unmet = members.get("unmet", [])
         style = "red" if str(one["kind"]).endswith(".refused") else ""
         table.add_row(
             str(one["index"]),
             str(one["kind"]),
             str(one["actor"]),
-            cell(members.get("rule", "")),
-            cell(members.get("legal_basis", "")),
-            cell(members.get("certainty", "")),
+            *(_said(members, unmet, key) for key in ("rule", "legal_basis", "certainty")),
             cell(payload.get("detail") or payload.get("because", "")),
             style=style,
         )
     screen.print(table)
+
+
+def _said(members: Mapping[str, Any], unmet: Sequence[Mapping[str, Any]], key: str) -> Text:
+    """Return one member of a decision; a gate says it once for each requirement that is not met."""
+    each = dict.fromkeys(str(one[key]) for one in unmet if one.get(key))
+    return cell(members.get(key) or "; ".join(each))

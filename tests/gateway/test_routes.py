@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,21 @@ from policies.access import Grant, read_grants
 from tests.support.agents import DRIFTED, digest
 from tests.support.http import Api, Route, problem, routes_of
 from tests.support.people import SAMI, person
-from tests.support.world import CODE, CONTRACT, DATASET, DEMO, MODEL, PURPOSE, SPEC, VERSION, VIEW, ZONE
-from tests.support.world import Step, World, Worlds
+from tests.support.world import (
+    CODE,
+    CONTRACT,
+    DATASET,
+    DEMO,
+    MODEL,
+    PURPOSE,
+    SPEC,
+    VERSION,
+    VIEW,
+    ZONE,
+    Step,
+    World,
+    Worlds,
+)
 
 GRANTS = read_grants((Path(__file__).parents[2] / "policies" / "roles.csv").read_text(encoding="utf-8"))
 BECAUSE = {"because": "the test says so"}
@@ -47,9 +60,9 @@ def ask(*actions: Action, zone: str = ZONE, path: str = "", body: Any = None) ->
     return Ask(actions, zone, path, body)
 
 
-def agents_only(*actions: Action, path: str = "", body: Any = None) -> Ask:
-    """Return what a route of agents asks for."""
-    return Ask(actions, ZONE, path, body, frozenset({ActorKind.AGENT}))
+def agents_only(*actions: Action, zone: str = "{home}", path: str = "", body: Any = None) -> Ask:
+    """Return what a route of agents asks for, in the agent's own zone."""
+    return Ask(actions, zone, path, body, frozenset({ActorKind.AGENT}))
 
 
 ON_MODEL = f"/v1/models/{MODEL}"
@@ -89,7 +102,7 @@ ROUTES: dict[str, Ask] = {
         Action.VERSION_REGISTER, zone="", path="/v1/models/oncology/new", body={}
     ),
     "GET /v1/models/{namespace}/{name}": ask(READ, zone="", path=ON_MODEL),
-    "GET /v1/models/{namespace}/{name}/versions": ask(READ, zone="", path=f"{ON_MODEL}/versions"),
+    "GET /v1/models/{namespace}/{name}/versions": ask(path=f"{ON_MODEL}/versions"),
     "POST /v1/models/{namespace}/{name}/versions": ask(
         Action.VERSION_REGISTER, path=f"{ON_MODEL}/versions", body=REGISTER
     ),
@@ -149,15 +162,16 @@ ROUTES: dict[str, Ask] = {
     "POST /v1/agent/identity": agents_only(),
     "POST /v1/agent/jobs/claim": agents_only(Action.JOB_CLAIM),
     "POST /v1/agent/jobs/{name}/heartbeat": agents_only(
-        Action.JOB_REPORT, path="/v1/agent/jobs/{job}/heartbeat", body={"fence": 99}
+        Action.JOB_REPORT, zone=ZONE, path="/v1/agent/jobs/{job}/heartbeat", body={"fence": 99}
     ),
     "POST /v1/agent/jobs/{name}/completion": agents_only(
         Action.JOB_REPORT,
+        zone=ZONE,
         path="/v1/agent/jobs/{job}/completion",
         body={"fence": 99, "outcome": {"kind": "monitor", "results": [], "captured": 0}},
     ),
     "POST /v1/agent/jobs/{name}/failure": agents_only(
-        Action.JOB_REPORT, path="/v1/agent/jobs/{job}/failure", body={"fence": 99, "error": "it broke"}
+        Action.JOB_REPORT, zone=ZONE, path="/v1/agent/jobs/{job}/failure", body={"fence": 99, "error": "it broke"}
     ),
     "POST /v1/agent/artifacts": agents_only(
         Action.JOB_REPORT, body={"digest": digest("wdbc.csv"), "size": 100, "ticket": "{ticket}"}
@@ -251,8 +265,7 @@ def granted(caller: Caller, action: Action, zone: str) -> bool:
 def is_denied(answer: httpx.Response) -> bool:
     """Whether the answer says that the caller may not, or may not even see it."""
     if answer.status_code == 403:
-        assert answer.json()["type"].endswith("/forbidden"), answer.text
-        return True
+        return str(answer.json()["type"]).endswith("/forbidden")  # another refusal comes after the permission
     return answer.status_code == 404 and NOT_FOR_YOU in answer.json()["detail"]
 
 
@@ -386,6 +399,3 @@ def test_a_retired_agent_gets_nothing_from_that_moment_on(scene: Scene) -> None:
     caller = Caller("retired", agent.api, frozenset({Role.AGENT}), ActorKind.AGENT, ZONE)
     for route, asked in ROUTES.items():
         problem(scene.call(caller, route, asked), 403, "forbidden")
-
-
-Check = Callable[[httpx.Response], None]

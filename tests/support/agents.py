@@ -102,11 +102,18 @@ class HandAgent:
         named = [(name, Digest.parse(one)) for name, one in subjects]
         return self.sign(statements.statement(named, kind, predicate))
 
-    def provenance(self, build_type: str, job: Json, subjects: Sequence[tuple[str, str]]) -> str:
-        """Sign where *subjects* come from."""
+    def provenance(
+        self, build_type: str, job: Json, subjects: Sequence[tuple[str, str]], byproducts: Sequence[str] = ()
+    ) -> str:
+        """Sign where *subjects* come from: what the job's specification names."""
+        named = ("source", "features_digest", "dataset_digest", "code_digest")
+        parents = [predicates.descriptor(key, Digest.parse(job["spec"][key])) for key in named if key in job["spec"]]
+        beside = [predicates.descriptor("byproduct", Digest.parse(one)) for one in byproducts]
         now = self._clock()
         run = Run(builder=self.ref, invocation=f"{job['id']}-{job['fence']}", started=now, finished=now)
-        return self.attest(statements.SLSA_PROVENANCE, subjects, predicates.provenance(build_type, {}, [], run))
+        return self.attest(
+            statements.SLSA_PROVENANCE, subjects, predicates.provenance(build_type, {}, parents, run, beside)
+        )
 
     # -- outcomes --
 
@@ -125,12 +132,13 @@ class HandAgent:
 
     def ingested(self, job: Json) -> Json:
         """Return the outcome of an ingest with one bad row."""
-        data = blob(job["id"], "data")
+        data, bad = blob(job["id"], "data"), blob(job["id"], "quarantine")
+        subjects = [("data.parquet", data["digest"])]
         return {
             "data": data,
-            "quarantine": blob(job["id"], "quarantine"),
+            "quarantine": bad,
             "report": {"accepted": 569, "quarantined": 1},
-            "statement": self.provenance(statements.DATASET_SNAPSHOT, job, [("data.parquet", data["digest"])]),
+            "statement": self.provenance(statements.DATASET_SNAPSHOT, job, subjects, [bad["digest"]]),
         }
 
     def materialised(self, job: Json) -> Json:
@@ -160,7 +168,12 @@ class HandAgent:
                 "holdout": made[2]["digest"],
                 "reference": made[3]["digest"],
             },
-            "provenance": self.provenance(statements.TRAINING, job, [(one["path"], one["digest"]) for one in files]),
+            "provenance": self.provenance(
+                statements.TRAINING,
+                job,
+                [(one["path"], one["digest"]) for one in files],
+                [made[2]["digest"], made[3]["digest"]],
+            ),
             "model_signature": self.sign(oms.oms_statement("oncology-malignancy", named)),
         }
 

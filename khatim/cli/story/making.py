@@ -18,7 +18,7 @@ SUBGROUPS = {
     "smaller nuclei": {"column": "mean_radius", "quantile": [0.0, 0.5]},
     "larger nuclei": {"column": "mean_radius", "quantile": [0.5, 1.0]},
 }
-THRESHOLDS = {"roc_auc": {"min": 0.95, "interval": True}, "recall": {"min": 0.85}}
+THRESHOLDS = {"roc_auc": {"min": 0.95, "interval": True}, "sensitivity": {"min": 0.85}}
 AGENT_S = 60.0
 
 

@@ -24,6 +24,7 @@ from khatim.cli.story.world import World
 from khatim.errors import KhatimError
 
 OUTPUTS = ("engagement.zip", "timeline.json", "verify.txt", "ledger.txt")
+WIDTH = 140  # where nobody looks at a terminal
 LINKS_LAST = timedelta(hours=8)
 ACTS: tuple[Callable[[World], None], ...] = (
     making.enrol,
@@ -51,6 +52,8 @@ def play(out: Path, *, once: bool) -> None:
     for name in OUTPUTS:
         (out / name).unlink(missing_ok=True)
     screen = Console(highlight=False)
+    if not screen.is_terminal:
+        screen.width = WIDTH
     with ExitStack() as after:
         after.enter_context(_ending_in_order())
         scratch = Path(

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from khatim.cli.output import short
 from khatim.cli.story.people import AUDITOR, EVERYBODY, Person
 from khatim.cli.story.timeline import Moment, Timeline
 from khatim.errors import KhatimError, VerificationFailed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TOKENS_LAST = timedelta(hours=2)
 LEDGER_S = 10.0
+ADVICE_SHOWN = 240
 
 
 @dataclass
@@ -109,9 +110,4 @@ def _told(error: KhatimError, entry: answers.Entry) -> Iterator[str]:
     if members:
         yield "; ".join(members)
     if error.advice:
-        yield f"advice: {error.advice}"
-
-
-def told(digest: str) -> str:
-    """Return a digest as it is told in a line."""
-    return short(digest)
+        yield f"advice: {shorten(error.advice, ADVICE_SHOWN, placeholder=' …')}"
