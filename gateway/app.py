@@ -7,18 +7,21 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 import audit.routes
+import governance.reports.routes
 import governance.routes
 import registry.routes
 import runners.routes
 from audit.transaction import Ledger
 from gateway import composition, problems, service_routes, sigstore_routes
 from gateway.composition import Parts
-from gateway.console import pages, visits
+from gateway.console import language, pages, visits
 from gateway.middleware import FrontDoor
 from gateway.sign_in import Authenticator
+from governance.reports.engagements import Desk
 from khatim import settings as khatim_settings
 from policies.loading import PolicyBundle
 from registry.notary import Notary
+from registry.signing import trust
 from registry.signing.authority import Authority
 from runners.agents import TokenIssuer
 
@@ -44,14 +47,30 @@ def create(parts: Parts) -> FastAPI:
         TokenIssuer: parts.issuer,
         Authority: parts.authority,
         Authenticator: parts.authenticator,
+        Desk: _desk(parts),
         Parts: parts,
     }
     app.state.error_page = visits.error_page
     problems.install(app)
-    for module in (audit.routes, registry.routes, governance.routes, runners.routes, service_routes, sigstore_routes):
+    for module in (
+        audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
+        sigstore_routes,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(pages.router)
     return app
+
+
+def _desk(parts: Parts) -> Desk:
+    """Return what auditors' bundles are made with."""
+    settings = parts.settings
+    return Desk(
+        notary=parts.notary,
+        rules=parts.rules,
+        trust_config=trust.client_trust_config(parts.authority.record, f"http://{settings.host}:{settings.port}"),
+        vkey=composition.ledger_signer(settings, parts.instance).vkey,
+        arabic=language.translations("ar").gettext,
+    )
 
 
 def from_environment() -> FastAPI:

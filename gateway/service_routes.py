@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of the service itself: its health, who the caller is, what zones there are, the auditor's bundle."""
+"""Routes of the service itself: its health, who the caller is, what zones there are, what its policy says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy import text
 
-from audit.http import Read, SealedRoute, Tx, part
+from audit.http import Read, SealedRoute, part
 from gateway.composition import Parts
 from khatim.errors import Unavailable
 from khatim.vocabulary import Action, Resource
@@ -50,13 +50,6 @@ def policy(reader: Read, rules: Rules) -> Response:
     """Return the canonical policy bundle; its SHA-256 is the policy digest that decisions and approvals name."""
     reader.require(Action.READ, Resource("policy", "bundle"))
     return Response(rules.canonical, media_type="application/json", headers={"Khatim-Digest": str(rules.digest)})
-
-
-@router.post("/v1/engagements", status_code=201)
-def engagement(tx: Tx, wiring: Wiring, namespace: str, name: str, number: int) -> Response:
-    """Export everything about a version as one signed bundle (zip) that verifies without this server."""
-    archive = wiring.export_engagement(tx, f"{namespace}/{name}@{number}")
-    return Response(archive, 201, media_type="application/zip")
 
 
 def check_database(wiring: Parts) -> None:

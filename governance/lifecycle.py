@@ -24,7 +24,7 @@ def register(
 ) -> ModelVersion:
     """Register files that stand in a zone already, and ask that they be scanned.
 
-    Tags are those given and those of every file and parent: what something was made from marks it.
+    Tags are those given and those of every file, parent and base: what something was made from marks it.
     Raises `FormatRefused` for a format that may not even be recorded.
     """
     # A person's verb: what an agent made comes in with its job, and only so.
@@ -41,8 +41,9 @@ def register(
         tags.update(placed.tags)
         files.append({**file.model_dump(mode="json"), "format": verdict.format, "verdict": verdict.verdict.value})
     parents = [_parent(tx, text) for text in body.parents]
-    for parent in parents:
-        tags.update(parent.tags)
+    bases = [base for digest in body.bases for base in registered.made_of(tx, digest)]
+    for made_from in (*parents, *bases):
+        tags.update(made_from.tags)
     artifacts.decide_movement(tx, MovementKind.PLACE, body.zone, body.zone, sorted(tags), rules)
     row = versions.register(
         tx,
@@ -53,6 +54,7 @@ def register(
         tags=sorted(tags),
         parents=[
             *((parent.ref, parent.KIND) for parent in parents),
+            *((base.ref, "base") for base in bases),
             *((f"artifact:{file.digest}", file.role.value) for file in body.files),
         ],
         by=tx.actor.ref,

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from audit.transaction import Reader
 from governance.tables import Approval, Authorisation, Deployment, Evidence, Finding, Job, MonitorRun
-from khatim.errors import NotFound
+from khatim.errors import Malformed, NotFound
 from khatim.vocabulary import Action
 from registry.queries import PAGE_LIMIT, decode_cursor, encode_cursor
 
@@ -41,10 +41,17 @@ def page_of(
     limit = min(max(limit, 1), PAGE_LIMIT)
     query = select(table).order_by(table.id.desc()).limit(limit + 1)
     if cursor:
-        query = query.where(table.id < uuid.UUID(decode_cursor(cursor, 1)[0]))
+        query = query.where(table.id < _id_of(cursor))
     found = list(reader.scalars(query))
     following = encode_cursor(str(found[limit - 1].id)) if len(found) > limit else None
     return [row for row in found[:limit] if reader.may(Action.READ, row.resource)], following
+
+
+def _id_of(cursor: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(decode_cursor(cursor, str)[0])
+    except ValueError as error:
+        raise Malformed("the cursor belongs to another list", advice="Start again without a cursor.") from error
 
 
 def evidence_of(reader: Reader, ref: str) -> list[Evidence]:

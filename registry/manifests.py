@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from audit.canonical import canonical
 from khatim.errors import Malformed
 from khatim.vocabulary import Digest
+from registry.signing import oms
 
 
 def manifest_of(files: Iterable[Mapping[str, Any]], bases: Sequence[str] = ()) -> dict[str, Any]:
@@ -17,9 +17,7 @@ def manifest_of(files: Iterable[Mapping[str, Any]], bases: Sequence[str] = ()) -
     listed = sorted((dict(file) for file in files), key=lambda file: str(file["path"]))
     paths = [str(file["path"]) for file in listed]
     for path in paths:
-        parts = PurePosixPath(path).parts
-        if path.startswith("/") or ".." in parts or "\\" in path or "\x00" in path or str(PurePosixPath(path)) != path:
-            raise Malformed(f"not a safe relative path: {path[:120]!r}")
+        oms.checked_path(path)  # what could not be signed cannot be registered
     if len(set(paths)) != len(paths):
         raise Malformed("a path stands twice in the manifest")
     return {"files": listed, "bases": sorted(set(bases))}

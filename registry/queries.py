@@ -36,13 +36,13 @@ def encode_cursor(*parts: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, length: int) -> list[Any]:
-    """Read a cursor of *length* parts; raises `Malformed`."""
+def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
+    """Read a cursor whose parts are of these *kinds*; raises `Malformed`."""
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("the cursor is not one of ours", advice="Start again without a cursor.") from error
-    if not isinstance(parts, list) or len(parts) != length:
+    if not isinstance(parts, list) or [type(part) for part in parts] != list(kinds):
         raise Malformed("the cursor belongs to another list", advice="Start again without a cursor.")
     return parts
 
@@ -75,6 +75,16 @@ def model(reader: Reader, namespace: str, name: str) -> Model:
     return found
 
 
+def made_of(reader: Reader, digest: str) -> list[ModelVersion]:
+    """Return the versions that are the manifest *digest*, if the actor may read them; raises `NotFound`."""
+    rows = list(reader.scalars(select(ModelVersion).where(ModelVersion.digest == digest).order_by(ModelVersion.id)))
+    if not rows:
+        raise NotFound(f"no model version has the digest {digest}", advice="Register the base model first.")
+    for row in rows:
+        reader.require(Action.READ, row.resource)
+    return rows
+
+
 def tier_of(reader: Reader, version: ModelVersion) -> int:
     """Return the risk tier of a version that the actor may read."""
     return int(reader.scalar(select(Model.tier).where(Model.id == version.model_id)))
@@ -87,7 +97,7 @@ def models(reader: Reader, *, search: str = "", cursor: str = "", limit: int = 5
     if search:
         query = query.where((Model.namespace + "/" + Model.name).contains(search.lower(), autoescape=True))
     if cursor:
-        query = query.where(tuple_(Model.namespace, Model.name) > tuple_(*decode_cursor(cursor, 2)))
+        query = query.where(tuple_(Model.namespace, Model.name) > tuple_(*decode_cursor(cursor, str, str)))
     found = list(reader.scalars(query))
     following = encode_cursor(found[limit - 1].namespace, found[limit - 1].name) if len(found) > limit else None
     return [row for row in found[:limit] if reader.may(Action.READ, row.resource)], following
@@ -125,7 +135,7 @@ def numbered_page(
     key = (table.namespace, table.name, table.number)
     query = select(table).order_by(*key).limit(limit + 1)
     if cursor:
-        query = query.where(tuple_(*key) > tuple_(*decode_cursor(cursor, 3)))
+        query = query.where(tuple_(*key) > tuple_(*decode_cursor(cursor, str, str, int)))
     found = list(reader.scalars(query))
     last = found[limit - 1] if len(found) > limit else None
     following = encode_cursor(last.namespace, last.name, last.number) if last else None

@@ -37,7 +37,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One thing of the lineage; *source* are (reference, role) of what it was made from."""
+    """One thing of the lineage; *source* are (reference, role) of what it was made from, *state* is a deployment's."""
 
     ref: str
     kind: str
@@ -47,6 +47,12 @@ class Drawn:
     statements: int
     is_subject: bool
     source: tuple[tuple[str, str], ...]
+    state: str = ""
+
+    @property
+    def place(self) -> str:
+        """Return zone and the beginning of the digest."""
+        return " · ".join(text for text in (self.zone, self.digest.removeprefix("sha256:")[:10]) if text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +100,7 @@ class Contents:
                 id=one.ref,
                 kind=one.kind,
                 name=one.name,
-                note=" · ".join(text for text in (one.zone, one.digest.removeprefix("sha256:")[:10]) if text),
+                note=one.state or one.place,
                 mark=str(one.statements) if one.statements else "",
                 style="subject" if one.is_subject else "",
             )
@@ -107,7 +113,7 @@ class Contents:
         return [Edge(source, one.ref, role) for one in self.lineage for source, role in one.source]
 
 
-def gather(  # noqa: PLR0913 - a report is about a version, its rows and its rules
+def gather(  # noqa: PLR0913, PLR0917 - a report is about a version, its rows and its rules
     tx: Transaction,
     version: ModelVersion,
     nodes: Sequence[Made],
@@ -161,7 +167,10 @@ def gather(  # noqa: PLR0913 - a report is about a version, its rows and its rul
     )
 
 
-def _lineage(version: ModelVersion, nodes: Sequence[Made], deployments: Sequence[Mapping[str, Any]]) -> tuple[Drawn, ...]:
+def _lineage(
+    version: ModelVersion, nodes: Sequence[Made], deployments: Sequence[Mapping[str, Any]]
+) -> tuple[Drawn, ...]:
+    """Return the lineage, what came first standing first, and then the deployments."""
     drawn = [
         Drawn(
             ref=node.ref,
@@ -173,22 +182,33 @@ def _lineage(version: ModelVersion, nodes: Sequence[Made], deployments: Sequence
             is_subject=node.ref == version.ref,
             source=node.made_from,
         )
-        for node in reversed(nodes)
+        for node in _roots_first(nodes)
     ]
     drawn += [
         Drawn(
             ref=row["resource"],
             kind="deployment",
             name=row["zone"],
-            zone=row["state"],
+            zone=row["zone"],
             digest="",
             statements=0,
             is_subject=False,
             source=((version.ref, "deployed"),),
+            state=row["state"],
         )
         for row in deployments
     ]
     return tuple(drawn)
+
+
+def _roots_first(nodes: Sequence[Made]) -> list[Made]:
+    waiting = {node.ref: node for node in reversed(nodes)}
+    placed: list[Made] = []
+    while waiting:
+        ready = [one for one in waiting.values() if not any(ref in waiting for ref, _ in one.made_from)]
+        # Lineage has no circles; if rows say otherwise, they are shown as they stand.
+        placed += [waiting.pop(one.ref) for one in ready or list(waiting.values())]
+    return placed
 
 
 def _name(ref: str) -> str:

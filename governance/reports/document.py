@@ -17,10 +17,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from governance.reports import graphs, measures
+from governance.reports.arabic import ARABIC
 from governance.reports.contents import Contents
 from governance.reports.graphs import Edge
 from governance.reports.measures import Measured
-from governance.reports.wording import ARABIC, word
+from governance.reports.wording import word
 from khatim.vocabulary import Certainty, Digest
 from registry.signing.encoding import b64
 
@@ -28,13 +29,16 @@ Language = Literal["en", "ar"]
 FOLDER = Path(__file__).parent / "templates"
 ROWS = 200
 """Rows shown of a table; the populations hold them all."""
+_SHORT = 30  # characters that stand in one line
 
 
 def render(contents: Contents, arabic: Callable[[str], str]) -> bytes:
     """Return the report; *arabic* puts sentences of the policies into Arabic and returns what it does not know."""
     tongues = [_Tongue("en", lambda text: text), _Tongue("ar", lambda text: ARABIC.get(text) or arabic(text))]
-    page = _environment().get_template("report.html").render(
-        it=contents, tongues=tongues, certainties=[one.value for one in Certainty], rows=ROWS
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(it=contents, tongues=tongues, certainties=[one.value for one in Certainty], rows=ROWS)
     )
     return page.encode("utf-8", "backslashreplace")
 
@@ -51,7 +55,11 @@ def _environment() -> Environment:
     )
     built.globals.update(query_digest=lambda query: Digest.of(query.encode()).hex, csv_digest=_csv_digest)
     built.filters.update(
-        code=code, moment=moment, b64=b64, measured=measured, interval=lambda one: Markup(measures.interval(one))  # noqa: S704 - numbers only
+        code=code,
+        moment=moment,
+        b64=b64,
+        measured=measured,
+        interval=lambda one: Markup(measures.interval(one)),  # noqa: S704 - numbers only
     )
     return built
 
@@ -82,7 +90,7 @@ class _Tongue:
 
     def graph(self, contents: Contents) -> Markup:
         """Draw the lineage."""
-        boxes = [replace(box, kind=self._say(word(box.kind))) for box in contents.boxes]
+        boxes = [replace(box, kind=self._say(word(box.kind)), note=self._say(word(box.note))) for box in contents.boxes]
         arrows = [Edge(one.source, one.target, self._say(word(one.label))) for one in contents.arrows]
         drawn = graphs.svg(
             boxes,
@@ -98,7 +106,11 @@ class _Tongue:
 def code(value: object) -> str | Markup:
     """Show a code, a reference or a digest: left to right in either language."""
     texts: Sequence[object] = value if isinstance(value, list | tuple) else [value]
-    shown = [Markup('<bdi class="code" dir="ltr">{}</bdi>').format(one) for one in texts if one not in (None, "")]
+    shown = [
+        Markup('<bdi class="code{}" dir="ltr">{}</bdi>').format(" short" * (len(str(one)) <= _SHORT), one)
+        for one in texts
+        if one not in (None, "")
+    ]
     return Markup(" ").join(shown)
 
 

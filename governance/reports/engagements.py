@@ -61,6 +61,11 @@ class Engagement:
         """Return what the file may be called."""
         return f"engagement-{self.manifest.subject.partition(':')[2].replace('/', '-').replace('@', '-')}.zip"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return what is told of the file before it comes."""
+        return {"Content-Length": str(self.size), "Content-Disposition": f'attachment; filename="{self.filename}"'}
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes and close the file."""
         with self.file:
@@ -98,7 +103,9 @@ def export(tx: Transaction, path: str, *, desk: Desk) -> Engagement:
     draft.add(manifest.TRUSTED_ROOT, trust.dumps(desk.notary.trusted_root).encode())
     draft.add(manifest.VKEY, f"{desk.vkey}\n".encode())
     draft.add(manifest.POLICY, desk.rules.canonical)
-    told = contents.gather(tx, version, nodes, found, attested, at, notary=desk.notary, rules=desk.rules, vkey=desk.vkey)
+    told = contents.gather(
+        tx, version, nodes, found, attested, at, notary=desk.notary, rules=desk.rules, vkey=desk.vkey
+    )
     draft.add(manifest.REPORT, document.render(told, desk.arabic))
     return _sealed(tx, version, refs, at, draft, desk)
 

@@ -49,7 +49,9 @@ def evaluation(row: Evidence, index: int, file: str) -> Evaluation:
     passed, failed = ({str(one).split(" ")[0] for one in found.get(key, ())} for key in ("passedTests", "failedTests"))
     limits = settings.get("thresholds", {})
     metrics = tuple(
-        Measured(one.name, one.value, one.low, one.high, _limit(limits.get(one.name)), _judged(one.name, passed, failed))
+        Measured(
+            one.name, one.value, one.low, one.high, _limit(limits.get(one.name)), _judged(one.name, passed, failed)
+        )
         for one in _measured(found.get("metrics", {}))
     )
     subgroups = tuple(

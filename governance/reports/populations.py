@@ -30,7 +30,7 @@ class Match:
 
     def holds(self, event: Said, refs: Collection[str], namespace: str) -> bool:
         """Whether *event* is one of these."""
-        is_kind = event.kind == self.kind or self.kind == "*" or (self.kind == REFUSED and event.kind.endswith(REFUSED[1:]))
+        is_kind = event.kind.endswith(REFUSED[1:]) if self.kind == REFUSED else self.kind in ("*", event.kind)
         is_reason = not self.error or event.value("payload.error") == self.error
         is_here = event.value(self.member) in refs or (self.is_wide and event.namespace == namespace)
         return is_kind and is_reason and is_here

@@ -7,7 +7,6 @@ population by leaving its subject out of the scope.  Pure: entries in, reference
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ BELOW = {
     "monitor.ran": "deployment",
 }
 _UP = frozenset({"version.registered", "features.registered", "dataset.registered"})
+_DEPLOYED = "deployment.requested"
 _AUTHORISED = "authorisation.requested"
 
 
@@ -57,7 +57,7 @@ def said(entries: Entries, aside: Aside) -> Iterator[Said]:
         event = codec.parse(entry, index).event
         columns = codec.columns_of(event, f"entry {index}")
         digest = codec.payload_digest_of(event)
-        payload = json.loads(aside(digest)) if digest else event.get("payload")
+        payload = codec.event_of(aside(digest), f"the payload of entry {index}") if digest else event.get("payload")
         yield Said(index, *columns, payload if isinstance(payload, dict) else {})
 
 
@@ -77,16 +77,24 @@ class _Relations:
             self.below[event.value(f"payload.{BELOW[event.kind]}")].add((event.kind, event.resource))
         elif event.kind == _AUTHORISED:
             terms = event.payload.get("terms")
-            for path in terms.get("datasets", ()) if isinstance(terms, dict) else ():
+            for path in _list(terms, "datasets"):
                 self.authorised[f"dataset:{path}"].add(event.resource)
 
 
 def _parents(payload: Mapping[str, Any]) -> Iterator[str]:
-    yield from (str(one) for one in payload.get("parents", ()))
-    yield from (f"artifact:{file.get('digest')}" for file in payload.get("files", ()))
-    yield from (f"artifact:{payload[key]}" for key in ("source", "digest") if key in payload and "files" not in payload)
+    files = _list(payload, "files")
+    yield from (str(one) for one in _list(payload, "parents"))
+    yield from (f"artifact:{file.get('digest')}" for file in files if isinstance(file, dict))
+    # The digest of a version is that of its manifest; that of data is the file's own.
+    yield from (f"artifact:{payload[key]}" for key in ("source", "digest") if key in payload and not files)
     if "dataset" in payload:
         yield str(payload["dataset"])
+
+
+def _list(value: object, member: str) -> list[Any]:
+    """Return a member that is a list; what is of another form relates nothing."""
+    found = value.get(member) if isinstance(value, Mapping) else None
+    return found if isinstance(found, list) else []
 
 
 def of(version: str, entries: Entries, aside: Aside) -> frozenset[str]:
@@ -99,10 +107,11 @@ def of(version: str, entries: Entries, aside: Aside) -> frozenset[str]:
     for event in said(entries, aside):
         relations.take(event)
     refs = _reached({version}, relations.parents)
-    deployed = {ref for kind, ref in relations.below[version] if kind == "deployment.requested"}
+    deployed = {ref for kind, ref in relations.below[version] if kind == _DEPLOYED}
     refs |= deployed | {name for ref in refs for name in _names(ref)}
     refs |= {one for ref in tuple(refs) for one in relations.authorised[ref]}
-    below = {ref: {one for kind, one in ones if kind != "deployment.requested"} for ref, ones in relations.below.items()}
+    # Other versions of these data are deployed too; only what the version itself serves in is of interest.
+    below = {ref: {one for kind, one in ones if kind != _DEPLOYED} for ref, ones in relations.below.items()}
     refs = _reached(refs, below)
     actors: set[str] = set()
     people: set[str] = set()

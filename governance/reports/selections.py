@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The queries of the populations, as an auditor may run them again.
 
-Each takes the same named values: ``:refs`` (the scope of the manifest), ``:namespace`` of the subject, ``:size`` of the
-ledger, and where asked ``:policy`` with ``:rules`` (digest and transfer rules of the policy bundle).  Each selects from
-the ledger below that size, joins the row that an entry speaks about, and begins with index, time and actor of the entry.
+Each takes the same named values: ``:refs`` (the scope of the manifest), ``:namespace`` of the subject, ``:size`` of
+the ledger, and where asked ``:policy`` with ``:rules`` (digest and transfer rules of the policy bundle).  Each selects
+from the ledger below that size, joins the row that an entry speaks about, and begins with the entry's index, time and
+actor.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def harmless(cell: str) -> str:
 
 def original(cell: str) -> str:
     """Undo `harmless`."""
-    return cell[1:] if cell.startswith("'") else cell
+    return cell.removeprefix("'")
 
 
 def read(data: bytes) -> list[dict[str, str]]:

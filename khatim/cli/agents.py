@@ -5,10 +5,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from khatim.cli import output
+from khatim.cli.connection import connected
+from khatim.cli.output import Json, moment
+from khatim.cli.server import seconds_of
+
+if TYPE_CHECKING:
+    from khatim.client import Client
 
 agent_app = typer.Typer(help="Agents of zones.", no_args_is_help=True)
 
@@ -16,6 +24,56 @@ agent_app = typer.Typer(help="Agents of zones.", no_args_is_help=True)
 def install(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(agent_app, name="agent")
+
+
+@agent_app.command("invite")
+@connected
+def invite(
+    client: Client,
+    zone: Annotated[str, typer.Argument(help="The zone, as ae-health.", metavar="ZONE")],
+    ttl: Annotated[str, typer.Option(help="How long it can be redeemed: 10m, 1h.")] = "10m",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Print a one-time enrolment token for an agent of a zone."""
+    given = client.agents.invite(zone, ttl_s=int(seconds_of(ttl).total_seconds()))
+    if as_json:
+        output.record(given, as_json=True)
+        return
+    typer.echo(given.token)
+    output.say(f"for one agent of {given.zone}, until {moment(given.expires_at)} UTC: khatim agent run --enrol-token")
+
+
+@agent_app.command("list")
+@connected
+def list_(client: Client, *, as_json: Json = False) -> None:
+    """List agents, with when each was last heard of."""
+    output.listing(
+        client.agents.list(),
+        {
+            "id": lambda one: one.id,
+            "zone": lambda one: one.zone,
+            "name": lambda one: one.name,
+            "state": lambda one: one.state,
+            "door": lambda one: one.door,
+            "heard of": lambda one: moment(one.seen_at),
+        },
+        as_json=as_json,
+        none="No agents. Invite one: khatim agent invite ZONE.",
+    )
+
+
+@agent_app.command("retire")
+@connected
+def retire(
+    client: Client,
+    name: Annotated[str, typer.Argument(help="The id of an agent.", metavar="ID")],
+    because: Annotated[str, typer.Option("--because", help="Why; it stands in the ledger.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Retire an agent: its identity is refused from now on."""
+    output.record(client.agents.retire(name, because=because), as_json=as_json)
 
 
 @agent_app.command("run")

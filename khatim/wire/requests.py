@@ -14,6 +14,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-
 Path = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*@[1-9][0-9]{0,8}$")]
 DigestText = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Because = Annotated[str, StringConstraints(min_length=3, max_length=2000, strip_whitespace=True)]
+MediaType = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,200}$")]
 Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
 
@@ -29,7 +30,7 @@ class Upload(Request):
     zone: Name
     digest: DigestText
     size: int = Field(ge=0)
-    media_type: str = Field(default="application/octet-stream", max_length=200)
+    media_type: MediaType = "application/octet-stream"
     tags: list[Tag] = []
 
 

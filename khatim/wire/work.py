@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from khatim.wire.requests import DigestText, ManifestFile, Request
+from khatim.wire.requests import DigestText, ManifestFile, MediaType, Request
 
 
 class Enrol(Request):
@@ -23,7 +23,7 @@ class Placed(Request):
 
     digest: DigestText
     size: int = Field(ge=0)
-    media_type: str = "application/octet-stream"
+    media_type: MediaType = "application/octet-stream"
     ticket: str = ""
 
 

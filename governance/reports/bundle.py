@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bundle verified offline: no server, no database, nothing but the file and, better, a trust root of one's own.
+
+Every byte is covered: by the one spelling of the file, the digests of the manifest, and the manifest's signature.  Then
+the parts must agree: the ledger re-derives, the populations hold exactly the ledger's entries, every statement verifies
+and is the one that the ledger names.  `VerificationFailed` has a member ``place`` that names what does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from audit.walk import LedgerReport
+from governance.reports import archive, checks, manifest, reconciling
+from governance.reports.manifest import Manifest
+from khatim.errors import KhatimError, Malformed, VerificationFailed
+from khatim.vocabulary import Digest
+from registry.signing.verification import TrustRoot
+
+INCLUDED_ROOT = (
+    "The trust root came with the bundle, so all that is shown is that the bundle agrees with itself. Compare the "
+    "digest of the trust root with one that you obtained on another way, or give your own."
+)
+OTHER_ROOT = "The bundle carries another trust root than yours; yours decided."
+NO_CHECKPOINT = (
+    "That nothing was cut off the end of the ledger shows only in comparison with a checkpoint that you hold already."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngagementReport:
+    """What a verified bundle is, and on whose word.
+
+    *trust* is ``given`` when the verifier's own trust root decided, else ``included``; *caveats* say in sentences what
+    was not shown; *populations* are numbers of rows by name.
+    """
+
+    subject: str
+    digest: str
+    instance: str
+    identity: str
+    signed_at: datetime
+    created_at: datetime
+    created_by: str
+    policy: Digest
+    trust: str
+    trust_root: Digest
+    vkey: str
+    ledger: LedgerReport
+    files: int
+    statements: int
+    populations: dict[str, int]
+    caveats: tuple[str, ...]
+
+
+def verify_bundle_file(
+    path: Path, *, trusted_root: Path | None = None, vkey: str | None = None, checkpoint: Path | None = None
+) -> EngagementReport:
+    """Verify a bundle.  Raises `VerificationFailed` with ``place``; `Misconfigured` for a bad trust root of one's own.
+
+    *trusted_root* is a ``trusted_root.json`` obtained elsewhere; without it the included one is used, which proves
+    internal consistency only.  *vkey* is the ledger's verifier key as known elsewhere.  *checkpoint* is a signed
+    checkpoint that was seen before the export: a ledger that is older, or another one, is refused.
+    """
+    with archive.opened(path) as bundle:
+        with _at(manifest.MANIFEST):
+            said = Manifest.loads(bundle.read(manifest.MANIFEST))
+        checks.files(bundle, said)
+        own, included = _text_of(trusted_root), checks.text(bundle, manifest.TRUSTED_ROOT)
+        root = TrustRoot.load(own) if own is not None else _included(included)
+        signed = checks.signature(bundle, said, root)
+        checks.trust(bundle)
+        key = checks.key(bundle, vkey)
+        ledger = checks.ledger(bundle, said, key, _text_of(checkpoint))
+        checks.policy(bundle, said)
+        events = reconciling.scope(bundle, said)
+        populations = reconciling.populations(bundle, said, events)
+        statements = reconciling.statements(bundle, said, events, root)
+        return EngagementReport(
+            subject=said.subject,
+            digest=said.digest,
+            instance=said.instance,
+            identity=signed.identity,
+            signed_at=signed.signed_at,
+            created_at=said.created_at,
+            created_by=said.created_by,
+            policy=said.policy,
+            trust="included" if own is None else "given",
+            trust_root=Digest.of((included if own is None else own).encode()),
+            vkey=key,
+            ledger=ledger,
+            files=len(bundle.members),
+            statements=statements,
+            populations=populations,
+            caveats=_caveats(own, included, checkpoint),
+        )
+
+
+def _included(text: str) -> TrustRoot:
+    with _at(manifest.TRUSTED_ROOT):
+        return TrustRoot.load(text)
+
+
+def _caveats(own: str | None, included: str, checkpoint: Path | None) -> tuple[str, ...]:
+    doubts = (
+        (own is None, INCLUDED_ROOT),
+        (own is not None and own != included, OTHER_ROOT),
+        (checkpoint is None, NO_CHECKPOINT),
+    )
+    return tuple(sentence for holds, sentence in doubts if holds)
+
+
+def _text_of(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise Malformed(f"{path} cannot be read") from wrong
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Name the place of whatever goes wrong inside."""
+    try:
+        yield
+    except VerificationFailed:
+        raise
+    except KhatimError as wrong:
+        raise VerificationFailed(f"{place}: {wrong.detail}", advice=wrong.advice, place=place) from wrong
