@@ -15,7 +15,7 @@ from audit.ledger_tables import checkpoints, entries
 from audit.transaction import Reader
 from khatim.errors import NotFound
 from khatim.vocabulary import Action, Resource
-from khatim.wire import answers
+from khatim.wire import proofs
 
 LEDGER = Resource("ledger", "ledger")
 PAGE_LIMIT = 500
@@ -30,7 +30,7 @@ def page(  # noqa: PLR0913 - the filters of one page
     refusals: bool = False,
     before: int | None = None,
     limit: int = 50,
-) -> list[answers.Entry]:
+) -> list[proofs.Entry]:
     """Return entries, newest first, below index *before*; a kind ending in ``*`` matches its beginning.
 
     With *refusals*, only those entries in which a rule said no (``….refused``).
@@ -51,13 +51,13 @@ def page(  # noqa: PLR0913 - the filters of one page
     return [_answer(row) for row in reader.rows(query)]
 
 
-def about(reader: Reader, resources: Sequence[str], limit: int = PAGE_LIMIT) -> list[answers.Entry]:
+def about(reader: Reader, resources: Sequence[str], limit: int = PAGE_LIMIT) -> list[proofs.Entry]:
     """Return the entries about any of *resources*, oldest first; the caller has asked to read those resources."""
     query = select(entries).where(entries.c.resource.in_(resources)).order_by(entries.c.index).limit(limit)
     return [_answer(row) for row in reader.rows(query)]
 
 
-def entry(reader: Reader, index: int) -> answers.Entry:
+def entry(reader: Reader, index: int) -> proofs.Entry:
     """Return one entry; raises `NotFound`."""
     reader.require(Action.LEDGER_READ, LEDGER)
     found = reader.rows(select(entries).where(entries.c.index == index))
@@ -66,11 +66,11 @@ def entry(reader: Reader, index: int) -> answers.Entry:
     return _answer(found[0])
 
 
-def receipt(reader: Reader, index: int) -> answers.Receipt:
+def receipt(reader: Reader, index: int) -> proofs.Receipt:
     """Return the proof that an entry stands in the ledger of the latest checkpoint."""
     reader.require(Action.LEDGER_READ, LEDGER)
     proof = export.inclusion(reader.connection(), index)
-    return answers.Receipt(
+    return proofs.Receipt(
         index=index,
         leaf=_b64(proof.leaf),
         size=proof.size,
@@ -85,9 +85,9 @@ def checkpoint(reader: Reader) -> Row[Any] | None:
     return rows[0] if rows else None
 
 
-def _answer(row: Row[Any]) -> answers.Entry:
+def _answer(row: Row[Any]) -> proofs.Entry:
     index = int(row._mapping["index"])  # noqa: SLF001 - `index` is a method of a Row, SQLAlchemy's documented way
-    return answers.Entry(
+    return proofs.Entry(
         index=index,
         kind=row.kind,
         actor=row.actor,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from audit import export, queries
 from audit.http import Read
 from khatim.vocabulary import Action
-from khatim.wire import answers
+from khatim.wire import answers, proofs
 
 router = APIRouter(tags=["ledger"])
 
@@ -23,20 +23,20 @@ def entries(
     actor: Annotated[str, Query(max_length=200)] = "",
     before: Annotated[int | None, Query(ge=0)] = None,
     limit: Annotated[int, Query(ge=1, le=queries.PAGE_LIMIT)] = 50,
-) -> answers.Page[answers.Entry]:
+) -> answers.Page[proofs.Entry]:
     """List entries, newest first; `next` goes into `before`."""
     found = queries.page(reader, kind=kind, resource=resource, actor=actor, before=before, limit=limit)
     return answers.Page(items=found, next=str(found[-1].index) if len(found) == limit else None)
 
 
 @router.get("/v1/ledger/entries/{index}")
-def entry(reader: Read, index: int) -> answers.Entry:
+def entry(reader: Read, index: int) -> proofs.Entry:
     """Return one entry."""
     return queries.entry(reader, index)
 
 
 @router.get("/v1/ledger/entries/{index}/receipt")
-def receipt(reader: Read, index: int) -> answers.Receipt:
+def receipt(reader: Read, index: int) -> proofs.Receipt:
     """Return the inclusion proof of one entry."""
     return queries.receipt(reader, index)
 

@@ -7,18 +7,18 @@ from audit import queries as ledger
 from audit.events import plain
 from audit.transaction import Reader
 from governance import queries
-from khatim.wire import answers
+from khatim.wire import answers, proofs
 from registry import dossiers as registered_dossiers
 from registry import queries as registered
 from registry.notary import Notary
 from registry.tables import ModelVersion
 
 
-def dossier_of(reader: Reader, path: str, *, notary: Notary) -> answers.Dossier:
+def dossier_of(reader: Reader, path: str, *, notary: Notary) -> proofs.Dossier:
     """Return the dossier of a version that the actor may read."""
     version = registered.numbered(reader, ModelVersion, path)
     deployments = queries.deployments_of(reader, version.ref)
-    return answers.Dossier(
+    return proofs.Dossier(
         version=answers.Version.model_validate(version),
         nodes=registered_dossiers.nodes_of(reader, version.ref),
         approvals=[answers.Approval.model_validate(row) for row in queries.approvals_of(reader, version.ref)],

@@ -8,7 +8,7 @@ from governance import deployments, promotion, queries, work
 from governance.tables import Approval, Evidence, Job
 from khatim.errors import FormatRefused, Malformed
 from khatim.vocabulary import Action, JobKind, Resource
-from khatim.wire import answers, requests
+from khatim.wire import proofs, requests
 from policies.facts import Transition, Verdict
 from policies.loading import PolicyBundle
 from policies.residency import MovementKind
@@ -97,11 +97,11 @@ def approvals_of(reader: Reader, path: str) -> list[Approval]:
 
 def gate_report(  # noqa: PLR0913 - a version, a transition, a zone, and what decides
     reader: Reader, path: str, transition: Transition, *, zone: str, notary: Notary, rules: PolicyBundle
-) -> answers.GateReport:
+) -> proofs.GateReport:
     """Say what a transition requires and what of it is met."""
     version = registered.numbered(reader, ModelVersion, path)
     decision = promotion.gate_of(reader, version, transition, zone=zone or version.zone, notary=notary, rules=rules)
-    return answers.GateReport(
+    return proofs.GateReport(
         gate=transition.value,
         is_open=bool(decision),
         met=[dict(one.as_members()) for one in decision.met],

@@ -21,7 +21,7 @@ from governance import (
     work,
 )
 from governance.tables import Authorisation, Deployment, Finding, Job
-from khatim.wire import answers, requests
+from khatim.wire import answers, proofs, requests
 from policies.facts import Transition
 from registry.routes import Cursor, Limit, Pen, Rules
 
@@ -120,7 +120,7 @@ def approve(
 @router.get(VERSION + "/gates/{transition}")
 def gate(
     reader: Read, rules: Rules, pen: Pen, namespace: str, name: str, number: int, transition: Transition, zone: str = ""
-) -> answers.GateReport:
+) -> proofs.GateReport:
     """Say what a transition requires and what of it is met; decides nothing."""
     return lifecycle.gate_report(reader, f"{namespace}/{name}@{number}", transition, zone=zone, notary=pen, rules=rules)
 
@@ -136,7 +136,7 @@ def promote(
 
 
 @router.get(VERSION + "/dossier")
-def dossier(reader: Read, pen: Pen, namespace: str, name: str, number: int) -> answers.Dossier:
+def dossier(reader: Read, pen: Pen, namespace: str, name: str, number: int) -> proofs.Dossier:
     """Return everything needed to judge a version offline."""
     return dossiers.dossier_of(reader, f"{namespace}/{name}@{number}", notary=pen)
 

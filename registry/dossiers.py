@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from audit.transaction import Reader
 from khatim.vocabulary import Action, Resource
-from khatim.wire import answers
+from khatim.wire import answers, proofs
 from registry import lineage
 from registry.lineage import Node
 
 
-def nodes_of(reader: Reader, ref: str) -> list[answers.Node]:
+def nodes_of(reader: Reader, ref: str) -> list[proofs.Node]:
     """Return the lineage of *ref*; a node that the actor may not read keeps its digest and loses its statements."""
     return [
-        answers.Node(
+        proofs.Node(
             ref=node.ref,
             kind=node.kind,
             digest=node.digest,

@@ -51,7 +51,7 @@ class ArtifactPlaced(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StatementAdmitted(Event):
-    """A signed statement was verified and kept; the digest is that of its bundle, so the ledger vouches for its bytes."""
+    """A signed statement was verified and kept; the digest of its bundle makes the ledger vouch for its bytes."""
 
     kind: ClassVar[str] = "statement.admitted"
     statement: str

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from audit.http import Read, SealedRoute, Tx, part
-from khatim.wire import answers, requests
+from khatim.wire import answers, proofs, requests
 from policies.loading import PolicyBundle
 from registry import dossiers, queries, versions
 from registry.notary import Notary
@@ -86,7 +86,7 @@ def version(reader: Read, namespace: str, name: str, number: int) -> answers.Ver
 
 
 @router.get("/models/{namespace}/{name}/versions/{number}/lineage")
-def lineage_of(reader: Read, namespace: str, name: str, number: int) -> answers.Page[answers.Node]:
+def lineage_of(reader: Read, namespace: str, name: str, number: int) -> answers.Page[proofs.Node]:
     """Return the lineage of a version: itself first, the raw files last, each with its signed statements."""
     row = queries.numbered(reader, ModelVersion, f"{namespace}/{name}@{number}")
     return answers.Page(items=dossiers.nodes_of(reader, row.ref))

@@ -15,7 +15,7 @@ from gateway.console.listings import Names
 from governance import tables
 from khatim.errors import SignatureInvalid
 from khatim.vocabulary import Certainty, Digest, FileRole, Role
-from khatim.wire import answers
+from khatim.wire import proofs
 from policies.loading import PolicyBundle
 from registry.lineage import Node
 from registry.notary import Notary
@@ -219,7 +219,7 @@ def _page(ref: str) -> str:
     return addresses.version(namespace, model, int(number)) if kind == "version" and number.isdigit() else ""
 
 
-def residency(entries: Iterable[answers.Entry], home: str, rules: PolicyBundle) -> tuple[parts.Residency, ...]:
+def residency(entries: Iterable[proofs.Entry], home: str, rules: PolicyBundle) -> tuple[parts.Residency, ...]:
     """Read the residency decisions out of ledger entries, newest first: what was refused, and what was allowed."""
     found = []
     for entry in entries:

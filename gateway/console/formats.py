@@ -20,6 +20,10 @@ from gateway.console.language import LOCALES, Language
 DUBAI = ZoneInfo("Asia/Dubai")
 _UNBROKEN = 24  # characters that stand in one line of a table
 _SHOWN = 12  # digits of a digest: 48 bits tell any two things on one page apart
+# A UUIDv7 begins with its time (RFC 9562 5.7): two of one minute share their first eight digits, so the end is shown.
+_HEAD, _TAIL = 8, 4
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_LONG = re.compile(rf"(?P<digest>\b[0-9a-f]{{64}}\b)|\b(?:{UUID}|[0-9a-f]{{20,63}})\b")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _PATTERNS: dict[Language, str] = {"en": "d MMM y", "ar": "d MMMM y"}  # Arabic months have no short names
 
@@ -39,8 +43,24 @@ def ltr(value: object) -> Markup:
 def code(value: object) -> Markup:
     """Return an id in the monospaced face, isolated; a long one may wrap, a digest in it is shortened."""
     whole = str(value)
-    text = re.sub("[0-9a-f]{64}", lambda digits: f"{digits[0][:_SHOWN]}…", whole)
-    found = re.findall(r"[^:/-]+[:/-]*|[:/-]+", text) if len(text) > _UNBROKEN else [text]
+    return _coded(whole, re.sub("[0-9a-f]{64}", lambda digits: f"{digits[0][:_SHOWN]}…", whole), "[:/-]")
+
+
+def short(value: str) -> str:
+    """Return a reference with its ids shortened: kind and namespace stay, and enough digits to tell ids apart."""
+    return _LONG.sub(
+        lambda found: f"{found[0][:_SHOWN]}…" if found["digest"] else f"{found[0][:_HEAD]}…{found[0][-_TAIL:]}", value
+    )
+
+
+def reference(value: str) -> Markup:
+    """Return a reference as `code`, shortened; the whole stands in the title."""
+    return _coded(value, short(value), "[:/]")
+
+
+def _coded(whole: str, text: str, ends: str) -> Markup:
+    """Return *text* as code that may wrap after *ends*; *whole* stands in the title when the text is shorter."""
+    found = re.findall(rf"(?:(?!{ends}).)+{ends}*|{ends}+", text) if len(text) > _UNBROKEN else [text]
     breakable = Markup("<wbr>").join(found)
     if text != whole:
         return Markup('<bdi dir="ltr" class="code" title="{}">{}</bdi>').format(whole, breakable)

@@ -20,7 +20,7 @@ from gateway.console.wording import named
 from governance import queries as decided
 from governance.tables import Approval
 from khatim.vocabulary import Access, Action, Actor, ActorKind, Stage, VersionStatus
-from khatim.wire import answers
+from khatim.wire import proofs
 from policies.facts import Transition
 from policies.loading import PolicyBundle
 from policies.requirements import UNDECLARED, Kind
@@ -169,7 +169,7 @@ def checkpoint(reader: Reader) -> parts.Checkpoint | None:
     )
 
 
-def entry_lines(reader: Reader, found: Sequence[answers.Entry]) -> tuple[parts.EntryLine, ...]:
+def entry_lines(reader: Reader, found: Sequence[proofs.Entry]) -> tuple[parts.EntryLine, ...]:
     """Return entries as lines, with the names of their actors."""
     names = Names(reader, [entry.actor for entry in found])
     return tuple(

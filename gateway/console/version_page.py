@@ -11,7 +11,7 @@ from gateway.console.listings import Names, entry_lines
 from governance import facts, queries
 from governance.tables import Deployment
 from khatim.vocabulary import Stage, VersionStatus
-from khatim.wire import answers
+from khatim.wire import proofs
 from policies.loading import PolicyBundle
 from registry import lineage
 from registry import queries as registered
@@ -96,7 +96,7 @@ def version_page(
     )  # fmt: skip
 
 
-def _history(case: Case) -> list[answers.Entry]:
+def _history(case: Case) -> list[proofs.Entry]:
     """Return the entries about the version, its deployments and its files: oldest first."""
     refs = [case.version.ref, *(row.ref for row in case.deployments)]
     return ledger.about(case.reader, [*refs, *(f"artifact:{file['digest']}" for file in case.version.files)])

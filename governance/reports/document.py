@@ -6,7 +6,7 @@ The second door of Jinja2 beside `gateway.console.rendering`: the report must be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -56,6 +56,7 @@ def _environment() -> Environment:
     built.globals.update(query_digest=lambda query: Digest.of(query.encode()).hex, csv_digest=_csv_digest)
     built.filters.update(
         code=code,
+        filled=filled,
         moment=moment,
         b64=b64,
         measured=measured,
@@ -101,6 +102,11 @@ class _Tongue:
             prefix=f"lineage-{self.lang}",
         )
         return Markup(drawn)  # noqa: S704 - graphs.svg escapes every text it is given
+
+
+def filled(outcome: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a requirement says with everything in it that it may leave out."""
+    return {"rule": "", "title": "", "reason": "", "legal_basis": "", "certainty": "", **outcome}
 
 
 def code(value: object) -> str | Markup:

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from math import isfinite
 from typing import Any
 
 from governance.tables import Evidence
 
 _WIDTH, _HEIGHT, _MARGIN = 180, 18, 5
+_MOST = 1e300  # JSON knows larger integers than floats can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +43,45 @@ class Evaluation:
 
 
 def evaluation(row: Evidence, index: int, file: str) -> Evaluation:
-    """Read an in-toto test result as the zone's agent wrote it; its configuration holds limits and confidence."""
+    """Read an in-toto test result as the zone's agent wrote it; what has another form than expected is left out."""
     found = row.details
     settings = _configuration(found)
-    passed, failed = ({str(one).split(" ")[0] for one in found.get(key, ())} for key in ("passedTests", "failedTests"))
-    limits = settings.get("thresholds", {})
+    limits = _object(settings.get("thresholds"))
+    passed, failed = (
+        {str(one).split(" ")[0] for one in _list(found.get(key))} for key in ("passedTests", "failedTests")
+    )
     metrics = tuple(
-        Measured(
-            one.name, one.value, one.low, one.high, _limit(limits.get(one.name)), _judged(one.name, passed, failed)
-        )
-        for one in _measured(found.get("metrics", {}))
+        replace(one, limit=_limit(limits.get(one.name)), passed=_judged(one.name, passed, failed))
+        for one in _measured(found.get("metrics"))
     )
     subgroups = tuple(
-        (str(name), int(group.get("rows", 0)), _measured(group.get("metrics", {})))
-        for name, group in found.get("subgroups", {}).items()
+        (name, int(_number(_object(group).get("rows")) or 0), _measured(_object(group).get("metrics")))
+        for name, group in _object(found.get("subgroups")).items()
     )
-    confidence = float(settings.get("confidence", 0.95))
-    return Evaluation(row.result, row.at, index, file, int(found.get("rows", 0)), confidence, metrics, subgroups)
-
-
-def _measured(metrics: Mapping[str, Mapping[str, Any]]) -> tuple[Measured, ...]:
-    return tuple(
-        Measured(str(name), float(one["value"]), one.get("low"), one.get("high"))
-        for name, one in metrics.items()
-        if isinstance(one.get("value"), int | float)
+    return Evaluation(
+        result=row.result,
+        at=row.at,
+        index=index,
+        file=file,
+        rows=int(_number(found.get("rows")) or 0),
+        confidence=_number(settings.get("confidence")) or 0.95,
+        metrics=metrics,
+        subgroups=subgroups,
     )
 
 
-def _limit(asked: Mapping[str, Any] | None) -> float | None:
-    return (asked.get("min", asked.get("max"))) if asked else None
+def _measured(metrics: object) -> tuple[Measured, ...]:
+    found = []
+    for name, one in _object(metrics).items():
+        value = _number(_object(one).get("value"))
+        if value is not None:
+            found.append(Measured(name, value, _number(_object(one).get("low")), _number(_object(one).get("high"))))
+    return tuple(found)
+
+
+def _limit(asked: object) -> float | None:
+    limits = _object(asked)
+    return _number(limits.get("min", limits.get("max")))
 
 
 def _judged(name: str, passed: set[str], failed: set[str]) -> bool | None:
@@ -79,18 +89,35 @@ def _judged(name: str, passed: set[str], failed: set[str]) -> bool | None:
 
 
 def _configuration(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    for item in found.get("configuration", ()):
-        if item.get("name") == "evaluation.json":
-            read: Mapping[str, Any] = json.loads(base64.b64decode(item["content"]))
-            return read
+    """Return the limits and the confidence that the evaluation was asked for."""
+    for item in _list(found.get("configuration")):
+        if _object(item).get("name") == "evaluation.json":
+            try:
+                return _object(json.loads(base64.b64decode(str(_object(item).get("content", "")))))
+            except (ValueError, RecursionError):
+                return {}
     return {}
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -_MOST < value < _MOST else None  # NaN is not between
 
 
 def interval(one: Measured) -> str:
     """Draw a number in its interval on the axis from 0 to 1 as SVG; empty where it does not lie there."""
     low = one.value if one.low is None else one.low
     high = one.value if one.high is None else one.high
-    if not all(isfinite(number) and 0 <= number <= 1 for number in (low, one.value, high)):
+    if not all(0 <= number <= 1 for number in (low, one.value, high)):
         return ""
     middle = _HEIGHT / 2
     tick = "" if one.limit is None else f'<path class="limit" d="M{_place(one.limit)} 2V{_HEIGHT - 2}"/>'

@@ -11,7 +11,7 @@ from khatim.calls import addresses
 from khatim.calls.connection import PAGE, Connection, body
 from khatim.errors import Unavailable
 from khatim.vocabulary import Role, Stage, VersionStatus
-from khatim.wire import answers, requests
+from khatim.wire import answers, proofs, requests
 
 POLL_S = 0.25
 
@@ -113,9 +113,9 @@ class Versions:
         """Yield the approvals of a version, oldest first, whatever their state."""
         return self._connection.pages(answers.Approval, f"{addresses.version(path)}/approvals")
 
-    def gate(self, path: str, transition: str, *, zone: str = "") -> answers.GateReport:
+    def gate(self, path: str, transition: str, *, zone: str = "") -> proofs.GateReport:
         """Return what a transition (staging, production, deploy, archived) requires and what of it is met."""
-        return self._connection.ask(answers.GateReport, f"{addresses.version(path)}/gates/{transition}", {"zone": zone})
+        return self._connection.ask(proofs.GateReport, f"{addresses.version(path)}/gates/{transition}", {"zone": zone})
 
     def promote(self, path: str, *, to: Stage | str, because: str) -> answers.Version:
         """Move a version to another stage.  Raises `GateNotSatisfied` with everything that is unmet."""
@@ -133,10 +133,10 @@ class Versions:
         given = body(requests.SetAlias, number=int(number))
         return self._connection.send(answers.Alias, f"{addresses.model(model)}/aliases/{alias}", given, method="PUT")
 
-    def lineage(self, path: str) -> Iterator[answers.Node]:
+    def lineage(self, path: str) -> Iterator[proofs.Node]:
         """Yield the lineage of a version: itself first, the raw files last, each with its signed statements."""
-        return self._connection.pages(answers.Node, f"{addresses.version(path)}/lineage")
+        return self._connection.pages(proofs.Node, f"{addresses.version(path)}/lineage")
 
-    def dossier(self, path: str) -> answers.Dossier:
+    def dossier(self, path: str) -> proofs.Dossier:
         """Return everything needed to judge a version offline."""
-        return self._connection.ask(answers.Dossier, f"{addresses.version(path)}/dossier")
+        return self._connection.ask(proofs.Dossier, f"{addresses.version(path)}/dossier")

@@ -9,7 +9,7 @@ from pathlib import Path
 from khatim.calls import addresses
 from khatim.calls.connection import Connection
 from khatim.calls.files import Progress, appearing
-from khatim.wire import answers
+from khatim.wire import proofs
 
 PAGE = 500
 
@@ -23,21 +23,21 @@ class Ledger:
 
     def list(
         self, *, kind: str = "", resource: str = "", actor: str = "", before: int | None = None, page: int = PAGE
-    ) -> Iterator[answers.Entry]:
+    ) -> Iterator[proofs.Entry]:
         """Yield entries, newest first, below index *before*; a kind that ends in ``*`` matches its beginning.
 
         *page* is how many are fetched at once (1 to 500).
         """
         asked = {"kind": kind, "resource": resource, "actor": actor, "before": before, "limit": page}
-        return self._connection.pages(answers.Entry, "/v1/ledger/entries", asked, cursor="before")
+        return self._connection.pages(proofs.Entry, "/v1/ledger/entries", asked, cursor="before")
 
-    def get(self, index: int) -> answers.Entry:
+    def get(self, index: int) -> proofs.Entry:
         """Return one entry."""
-        return self._connection.ask(answers.Entry, f"/v1/ledger/entries/{int(index)}")
+        return self._connection.ask(proofs.Entry, f"/v1/ledger/entries/{int(index)}")
 
-    def receipt(self, index: int) -> answers.Receipt:
+    def receipt(self, index: int) -> proofs.Receipt:
         """Return the proof that an entry stands in the ledger (RFC 9162)."""
-        return self._connection.ask(answers.Receipt, f"/v1/ledger/entries/{int(index)}/receipt")
+        return self._connection.ask(proofs.Receipt, f"/v1/ledger/entries/{int(index)}/receipt")
 
     def checkpoint(self) -> str:
         """Return the latest signed checkpoint (C2SP tlog-checkpoint)."""

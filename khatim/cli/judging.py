@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from khatim.errors import KhatimError, Misconfigured, SignatureInvalid
 from khatim.vocabulary import Digest
-from khatim.wire import answers
+from khatim.wire import answers, proofs
 
 if TYPE_CHECKING:
     from registry.signing.verification import TrustRoot, VerifiedStatement
@@ -46,7 +46,7 @@ class Signed:
 class Station:
     """One thing on the way from the model to the raw file."""
 
-    node: answers.Node
+    node: proofs.Node
     statements: tuple[Signed, ...]
     checks: tuple[Check, ...]
 
@@ -69,7 +69,7 @@ class Consent:
 class Judgement:
     """What was found.  `faults` are claims that do not hold; a suspended approval is no fault but a state."""
 
-    dossier: answers.Dossier
+    dossier: proofs.Dossier
     instance: str
     stations: tuple[Station, ...]
     consents: tuple[Consent, ...]
@@ -92,7 +92,7 @@ class Judgement:
         return tuple(found)
 
 
-def judge(dossier: answers.Dossier, trusted_root: Mapping[str, Any], *, at: datetime) -> Judgement:
+def judge(dossier: proofs.Dossier, trusted_root: Mapping[str, Any], *, at: datetime) -> Judgement:
     """Judge *dossier* against *trusted_root*; raises `Misconfigured` when that is no trusted root."""
     from registry.signing.trust import dumps
     from registry.signing.verification import TrustRoot
@@ -109,7 +109,7 @@ def judge(dossier: answers.Dossier, trusted_root: Mapping[str, Any], *, at: date
     )
 
 
-def from_the_top(nodes: Sequence[answers.Node]) -> list[answers.Node]:
+def from_the_top(nodes: Sequence[proofs.Node]) -> list[proofs.Node]:
     """Return the nodes of a lineage, each after everything that was made from it: the model first, raw files last."""
     depth = {node.ref: 0 for node in nodes}
     for _ in nodes:  # as many rounds as the longest way can have steps, so that even a circle ends
@@ -134,18 +134,20 @@ def instance_of(trusted_root: Mapping[str, Any]) -> str:
 class _Court:
     """What judging needs throughout: the dossier and whom to believe."""
 
-    def __init__(self, dossier: answers.Dossier, root: TrustRoot, instance: str) -> None:
+    def __init__(self, dossier: proofs.Dossier, root: TrustRoot, instance: str) -> None:
         self.dossier = dossier
         self.instance = instance
         self._root = root
         self._digests = {node.ref: node.digest for node in dossier.nodes}
 
-    def station(self, node: answers.Node) -> Station:
+    def station(self, node: proofs.Node) -> Station:
         """Judge one node: its statements, and what must be claimed about a thing of its kind."""
         statements = tuple(self._signed(one, node.zone) for one in node.statements)
         checks = list(self._provenance(node, statements))
         if node.ref == self.dossier.version.ref:
             checks += self._version(statements)
+        if node.kind == "artifact":
+            checks.append(_check("name", node.ref == f"artifact:{node.digest}", f"its digest is {node.digest}"))
         return Station(node, statements, tuple(checks))
 
     def consent(self, approval: answers.Approval, own: Sequence[Signed], at: datetime) -> Consent:
@@ -197,7 +199,7 @@ class _Court:
             return Signed(kind, statement.identity, statement.signed_at, check)
         return Signed(verified.kind, verified.identity, verified.signed_at, Check(kind, holds=True), verified)
 
-    def _provenance(self, node: answers.Node, statements: Sequence[Signed]) -> Iterable[Check]:
+    def _provenance(self, node: proofs.Node, statements: Sequence[Signed]) -> Iterable[Check]:
         """Yield whether a signed provenance says how the node was made, and from exactly the parents it claims."""
         from registry.signing import statements as kinds
 

@@ -7,7 +7,7 @@ import uuid
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
 
@@ -276,61 +276,3 @@ class Statement(Answer):
     digest: str
     bundle: str
     revoked_because: str | None
-
-
-class Node(Answer):
-    """One thing in a lineage."""
-
-    ref: str
-    kind: str
-    digest: str
-    zone: str
-    made_from: list[tuple[str, str]] = Field(description="(parent reference, role)")
-    statements: list[Statement]
-
-
-class Dossier(Answer):
-    """Everything needed to judge a version offline: its lineage, statements, approvals, stage and revocations."""
-
-    version: Version
-    nodes: list[Node]
-    approvals: list[Approval]
-    evidence: list[Evidence]
-    deployments: list[Deployment]
-    decisions: list[dict[str, Any]]
-    trusted_root: dict[str, Any]
-    identities: dict[str, Any] = Field(description="who may sign which predicate type")
-    at: datetime
-
-
-class GateReport(Answer):
-    """What a transition requires and what of it is met."""
-
-    gate: str
-    is_open: bool
-    met: list[dict[str, Any]]
-    unmet: list[dict[str, Any]]
-
-
-class Entry(Answer):
-    """One ledger entry."""
-
-    index: int
-    kind: str
-    actor: str
-    resource: str
-    namespace: str
-    zone: str
-    at: datetime
-    leaf: str
-    body: dict[str, Any]
-
-
-class Receipt(Answer):
-    """Proof that an entry stands in the ledger (RFC 9162 inclusion proof; hashes are base64)."""
-
-    index: int
-    leaf: str
-    size: int
-    proof: list[str]
-    checkpoint: str

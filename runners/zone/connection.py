@@ -17,7 +17,7 @@ import httpx
 from pydantic import BaseModel
 
 from khatim.errors import KhatimError, Unavailable, from_problem
-from khatim.wire import answers, work
+from khatim.wire import answers, proofs, work
 
 RENEW_BEFORE = timedelta(minutes=7)
 RETRIES = 5
@@ -93,10 +93,10 @@ class Connection:
         """Ask what every endpoint must do."""
         return self._call(work.Orders, "GET", "/v1/agent/orders")
 
-    def dossier(self, path: str) -> answers.Dossier:
+    def dossier(self, path: str) -> proofs.Dossier:
         """Fetch everything needed to judge a version (``namespace/name@number``)."""
         model, _, number = path.partition("@")
-        return self._call(answers.Dossier, "GET", f"/v1/models/{model}/versions/{number}/dossier")
+        return self._call(proofs.Dossier, "GET", f"/v1/models/{model}/versions/{number}/dossier")
 
     def close(self) -> None:
         """Close the connections."""

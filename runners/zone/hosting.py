@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from khatim.errors import KhatimError, VerificationFailed
 from khatim.vocabulary import Digest
-from khatim.wire import answers, work
+from khatim.wire import proofs, work
 from registry.signing import statements
 from runners.zone import arrow, capture, onnx_runtime, verification
 from runners.zone.capture import Capture
@@ -42,7 +42,7 @@ class Host:
     """Loads, suspends and drops endpoints.  What answers under a model's name is its newest serving deployment."""
 
     def __init__(
-        self, zone: Zone, folder: Path, trust: Callable[[], Trust], dossier: Callable[[str], answers.Dossier], url: str
+        self, zone: Zone, folder: Path, trust: Callable[[], Trust], dossier: Callable[[str], proofs.Dossier], url: str
     ) -> None:
         """Serve for *zone*; remember deployments in *folder*; *url* is where the endpoints are reached."""
         self.endpoints = Endpoints()

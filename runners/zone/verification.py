@@ -14,7 +14,7 @@ from typing import Any
 
 from khatim.errors import SignatureInvalid, VerificationFailed
 from khatim.vocabulary import Digest, Stage, VersionStatus
-from khatim.wire import answers
+from khatim.wire import answers, proofs
 from policies import quorum
 from registry import manifests
 from registry.signing import identity, oms, statements
@@ -47,7 +47,7 @@ class Trust:
 
 
 def verify(  # noqa: PLR0913 - what a dossier is judged by
-    dossier: answers.Dossier,
+    dossier: proofs.Dossier,
     trust: Trust,
     *,
     digest: str,
@@ -100,7 +100,7 @@ def _check_version(version: answers.Version, digest: str) -> None:
         raise VerificationFailed(f"{version.ref} was revoked: {version.revoked_because}")
 
 
-def _one(node: answers.Node, trust: Trust, kind: str, subjects: Sequence[Digest]) -> VerifiedStatement:
+def _one(node: proofs.Node, trust: Trust, kind: str, subjects: Sequence[Digest]) -> VerifiedStatement:
     failure: SignatureInvalid | None = None
     for statement in node.statements:
         try:
@@ -113,7 +113,7 @@ def _one(node: answers.Node, trust: Trust, kind: str, subjects: Sequence[Digest]
     raise failure or SignatureInvalid(f"{node.ref} has no statement of the kind {kind}")
 
 
-def _attested(node: answers.Node, trust: Trust) -> str:
+def _attested(node: proofs.Node, trust: Trust) -> str:
     subjects = [] if node.kind == "version" else [Digest.parse(node.digest)]
     verified = _one(node, trust, KINDS[node.kind], subjects)
     if identity.zone_of(verified.identity) != node.zone:
@@ -122,7 +122,7 @@ def _attested(node: answers.Node, trust: Trust) -> str:
 
 
 def _approvals(  # noqa: PLR0913 - what an approval must be bound to
-    dossier: answers.Dossier, trust: Trust, *, digest: str, zone: str, policy: str, at: datetime
+    dossier: proofs.Dossier, trust: Trust, *, digest: str, zone: str, policy: str, at: datetime
 ) -> dict[str, str]:
     active = {(one.approver, one.role) for one in dossier.approvals if one.state == "active"}
     granted: dict[str, str] = {}

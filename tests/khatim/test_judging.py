@@ -15,7 +15,7 @@ from rich.console import Console
 from khatim.cli.judging import Judgement, from_the_top, instance_of, judge
 from khatim.cli.verdicts import show_judgement
 from khatim.errors import Misconfigured
-from khatim.wire import answers
+from khatim.wire import proofs
 from khatim.wire.requests import ManifestFile
 from tests.khatim.sdk import Sdk
 from tests.support.agents import digest
@@ -38,7 +38,7 @@ def true(worlds: Worlds) -> Body:
 
 
 def judged(body: Body, *, at: datetime | None = None, root: Body | None = None) -> Judgement:
-    dossier = answers.Dossier.model_validate(json.loads(json.dumps(body)))
+    dossier = proofs.Dossier.model_validate(json.loads(json.dumps(body)))
     return judge(dossier, root or dossier.trusted_root, at=at or datetime.now(UTC))
 
 
@@ -87,6 +87,11 @@ def other_data(body: Body) -> None:
 
 def other_raw_file(body: Body) -> None:
     node(body, "artifact")["digest"] = digest("another raw file")
+
+
+def another_name(body: Body) -> None:
+    one = node(body, "artifact")
+    body.update(json.loads(json.dumps(body).replace(one["ref"], f"artifact:{digest('the file I wish it were')}")))
 
 
 def other_zone(body: Body) -> None:
@@ -148,6 +153,7 @@ def revoked(body: Body) -> None:
         (other_data, "dataset:oncology/wdbc@1: provenance"),
         (other_data, "the approval as validator: datasets"),
         (other_raw_file, "dataset:oncology/wdbc@1: made from"),
+        (another_name, "artifact:sha256:"),
         (other_zone, "dataset:oncology/wdbc@1: https://slsa.dev"),
         (no_signature, "version:oncology/malignancy@1: files"),
         (no_provenance, "features:oncology/cell-shape@1: provenance"),
@@ -214,8 +220,8 @@ def test_a_judgement_is_shown_with_every_node_decision_and_fault(true: Body) -> 
 
 
 def test_a_circle_in_a_lineage_still_ends() -> None:
-    def made(ref: str, *parents: str) -> answers.Node:
-        return answers.Node(
+    def made(ref: str, *parents: str) -> proofs.Node:
+        return proofs.Node(
             ref=ref, kind="dataset", digest="", zone="", made_from=[(one, "parent") for one in parents], statements=[]
         )
 

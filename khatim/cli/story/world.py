@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from khatim.cli.story.processes import Process
     from khatim.cli.story.yardstick import Yardstick
     from khatim.client import Client
-    from khatim.wire import answers
+    from khatim.wire import answers, proofs
 
 TOKENS_LAST = timedelta(hours=2)
 LEDGER_S = 10.0
@@ -89,7 +89,7 @@ class World:
             return error
         raise VerificationFailed(f"this should have been refused ({kind.title()}), but it was allowed")
 
-    def _entry_of(self, error: KhatimError) -> answers.Entry:
+    def _entry_of(self, error: KhatimError) -> proofs.Entry:
         until = time.monotonic() + LEDGER_S
         while time.monotonic() < until:
             for _, entry in zip(range(20), self.as_(AUDITOR).ledger.list(page=20), strict=False):
@@ -100,7 +100,7 @@ class World:
         raise VerificationFailed(f"the refusal does not stand in the ledger: {error.detail}")
 
 
-def _told(error: KhatimError, entry: answers.Entry) -> Iterator[str]:
+def _told(error: KhatimError, entry: proofs.Entry) -> Iterator[str]:
     yield f"refused ({entry.kind}, entry {entry.index}): {error.detail}"
     members = [
         f"{title} {error.members[key]}"
