@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
-from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, event, func, select, text
+from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, event, func, select
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import FromStatement, ORMExecuteState, Session, UOWTransaction
 from sqlalchemy.sql import visitors
@@ -212,12 +212,15 @@ class Ledger:
     def __init__(self, engine: Engine, access: Access, *, entity: str, clock: Clock = utc_now) -> None:
         """Take the engine (role khatim_service), what decides access, the legal entity's name and the clock."""
         self._engine = engine
+        # BEGIN says it in one statement; a SET TRANSACTION of its own would be a round trip for every read.
+        self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._readings = self._snapshots.execution_options(postgresql_readonly=True)
         self._access = access
         self._entity = entity
         self.clock = clock
 
     def settle(self, timeout_s: float = 5.0) -> None:
-        """Wait until what was committed before now stands in the ledger; raises `Unavailable` when that takes longer."""
+        """Wait until what was committed before now stands in the ledger; raises `Unavailable` when it lags."""
         outbox.await_place(self._engine, timeout_s)
 
     @contextmanager
@@ -226,9 +229,8 @@ class Ledger:
 
         A snapshot sees the database, ledger included, as it was at its first question, whatever others commit.
         """
-        with _translated(), Session(self._engine, expire_on_commit=False) as session:
-            if is_snapshot:
-                session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        engine = self._snapshots if is_snapshot else self._engine
+        with _translated(), Session(engine, expire_on_commit=False) as session:
             tx = Transaction(session, actor, self._access, self.clock(), self._entity)
             try:
                 yield tx
@@ -242,8 +244,7 @@ class Ledger:
     @contextmanager
     def reading(self, actor: Actor) -> Iterator[Reader]:
         """Open a session that the database itself keeps from writing."""
-        with _translated(), Session(self._engine, expire_on_commit=False) as session:
-            session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        with _translated(), Session(self._readings, expire_on_commit=False) as session:
             reader = Reader(session, actor, self._access, self.clock())
             try:
                 yield reader

@@ -62,10 +62,12 @@ def embedded_of(settings: Settings) -> EmbeddedDatabase:
 
 
 def engine_for(url: str) -> Engine:
-    """Return an engine for a libpq URL."""
-    return create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://", 1), pool_size=16, max_overflow=16, pool_pre_ping=True
-    )
+    """Return an engine for a libpq URL.
+
+    It does not ask before each use whether a connection lives, which costs more than a read: after a restart of the
+    database the first requests answer 503, which clients repeat, and the pool is new.
+    """
+    return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_size=16, max_overflow=16)
 
 
 def ledger_signer(settings: Settings, instance: Instance) -> NoteSigner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from audit.events import moment
 from audit.transaction import Reader
 from governance import queries
 from governance.tables import Approval, Evidence, Finding
@@ -51,7 +52,7 @@ def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary
         datasets=frozenset(Digest.parse(node.digest) for node in nodes if node.kind == "dataset"),
         files=tuple(_file(file, rules) for file in version.files),
         evidence=tuple(_evidence(row, version) for row in queries.evidence_of(reader, version.ref)),
-        approvals=tuple(_approval(row) for row in approvals),
+        approvals=tuple(_approval(row, nodes[0].statements, notary) for row in approvals),
         residency=residency.decide(rules.residency, movement, at=reader.now),
         open_findings=_open(findings),
         is_signature_verified=_is_signed(version, nodes[0].statements, notary),
@@ -91,7 +92,7 @@ def _evidence(row: Evidence, version: ModelVersion) -> values.Evidence:
     )
 
 
-def _approval(row: Approval) -> values.Approval:
+def _approval(row: Approval, about: Sequence[Statement], notary: Notary) -> values.Approval:
     return values.Approval(
         ref=str(row.id),
         role=Role(row.role),
@@ -99,9 +100,27 @@ def _approval(row: Approval) -> values.Approval:
         binding=values.Binding.parse(row.binding),
         at=row.approved_at,
         expires=row.expires_at,
-        is_signed=True,
+        is_signed=_is_approved(row, about, notary),
         revoked_at=None if row.state == "active" else row.approved_at,
     )
+
+
+def _is_approved(row: Approval, about: Sequence[Statement], notary: Notary) -> bool:
+    """Whether the person's own signed statement says what the row says: a row alone approves nothing."""
+    statement = next((one for one in about if one.id == row.statement_id), None)
+    if statement is None or statement.revoked_because is not None:
+        return False
+    try:
+        verified = notary.check(statement.bundle, statements.APPROVAL, [])
+    except SignatureInvalid:
+        return False
+    said = verified.predicate
+    return verified.identity == notary.person(row.approver) and (
+        said.get("approver"),
+        said.get("role"),
+        said.get("binding"),
+        said.get("expiresAt"),
+    ) == (row.approver, row.role, row.binding, moment(row.expires_at))
 
 
 def _open(findings: Iterable[Finding]) -> tuple[str, ...]:

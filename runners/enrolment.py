@@ -18,7 +18,7 @@ from policies.loading import PolicyBundle
 from registry.notary import Notary
 from runners import agents
 from runners.agents import AUDIENCE, TokenIssuer
-from runners.events import AgentEnrolled, AgentInvited
+from runners.events import AgentEnrolled, AgentInvited, AgentMoved
 from runners.tables import Agent
 
 PREFIX = "enrolment:"
@@ -69,9 +69,13 @@ def redeem(tx: Transaction, body: wire.Enrol, *, issuer: TokenIssuer, notary: No
     return _identity(row, tx, issuer=issuer, notary=notary)
 
 
-def renew(reader: Reader, *, issuer: TokenIssuer, notary: Notary) -> wire.Identity:
-    """Renew the acting agent's identity; a retired agent gets none."""
-    return _identity(agents.of_actor(reader), reader, issuer=issuer, notary=notary)
+def renew(tx: Transaction, body: wire.Renew, *, issuer: TokenIssuer, notary: Notary) -> wire.Identity:
+    """Renew the acting agent's identity, noting where its door is now; a retired agent gets none."""
+    agent = agents.of_actor(tx)
+    if agent.door != body.door:
+        before, agent.door = agent.door, body.door
+        tx.record(AgentMoved(about=agent.ref, zone=agent.zone, before=before, door=body.door))
+    return _identity(agent, tx, issuer=issuer, notary=notary)
 
 
 def _identity(agent: Agent, reader: Reader, *, issuer: TokenIssuer, notary: Notary) -> wire.Identity:

@@ -27,6 +27,15 @@ class AgentEnrolled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AgentMoved(Event):
+    """An agent's zone door has another address."""
+
+    kind: ClassVar[str] = "agent.moved"
+    before: str
+    door: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentRetired(Event):
     """An agent may not work any more."""
 

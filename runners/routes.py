@@ -57,9 +57,9 @@ def enrol(tx: Tx, issuer: Issuer, pen: Pen, body: wire.Enrol) -> wire.Identity:
 
 
 @router.post("/agent/identity")
-def renew(reader: Read, issuer: Issuer, pen: Pen) -> wire.Identity:
+def renew(tx: Tx, issuer: Issuer, pen: Pen, body: wire.Renew) -> wire.Identity:
     """Renew an agent's identity while the present one holds."""
-    return enrolment.renew(reader, issuer=issuer, notary=pen)
+    return enrolment.renew(tx, body, issuer=issuer, notary=pen)
 
 
 @router.post("/agent/jobs/claim")

@@ -65,7 +65,6 @@ class SignInPage:
     state: Literal["ask", "confirm", "expired", "used", "invalid"]  #: what the link is
     link: str = ""  #: the link's secret, posted back in the field ``link`` when the person confirms
     person: Who | None = None  #: for whom a good link was made
-    minutes: int = 30  #: how long a link lives
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from audit.canonical import canonical
 from audit.transaction import Reader
 from gateway.console import evidence, parts
 from gateway.console.labels import mark
-from gateway.console.wording import listed, named, words
+from gateway.console.wording import because_of, listed, named, words
 from governance.tables import Approval, Deployment, Evidence
 from khatim.vocabulary import Action, Digest, Role, Stage, VersionStatus
 from policies import gates
@@ -156,7 +156,7 @@ def _stopped(case: Case) -> parts.NextStep | None:
     suspended = next((row for row in case.approvals if row.state == "suspended"), None)
     if suspended is not None:
         text = words("Its approvals are suspended until the finding is resolved.")
-        return parts.NextStep("stopped", text, suspended.state_because)
+        return parts.NextStep("stopped", text, because_of(suspended.state_because))
     return None
 
 

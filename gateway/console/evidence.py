@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from gateway.console import addresses, parts
-from gateway.console.listings import Names
+from gateway.console.names import Names
+from gateway.console.wording import because_of
 from governance import tables
 from khatim.errors import SignatureInvalid
 from khatim.vocabulary import Certainty, Digest, FileRole, Role
@@ -96,7 +97,7 @@ def approval(row: tables.Approval, names: Names, statement: str, assurance: str,
         binding=assurance,
         statement=statement,
         state="expired" if is_expired else row.state,  # type: ignore[arg-type]  # a check constraint holds the rest
-        reason=row.state_because,
+        reason=because_of(row.state_because),
         comment=row.comment,
         bound_to=bindings(row.binding),
     )

@@ -53,9 +53,10 @@ def short(value: str) -> str:
     )
 
 
-def reference(value: str) -> Markup:
-    """Return a reference as `code`, shortened; the whole stands in the title."""
-    return _coded(value, short(value), "[:/]")
+def reference(value: str, *, kind: bool = True) -> Markup:
+    """Return a reference as `code`, shortened, without its kind if not wanted; the whole stands in the title."""
+    text = short(value)
+    return _coded(value, text if kind else text.partition(":")[2] or text, "[:/]")
 
 
 def _coded(whole: str, text: str, ends: str) -> Markup:

@@ -16,10 +16,11 @@ from audit import export, ledger_tables
 from audit import queries as ledger
 from audit.transaction import Reader
 from gateway.console import contexts, labels, parts
-from gateway.console.wording import named
+from gateway.console.names import Names
+from gateway.console.wording import because_of, joined, named
 from governance import queries as decided
 from governance.tables import Approval
-from khatim.vocabulary import Access, Action, Actor, ActorKind, Stage, VersionStatus
+from khatim.vocabulary import Access, Action, Actor, Stage, VersionStatus
 from khatim.wire import proofs
 from policies.facts import Transition
 from policies.loading import PolicyBundle
@@ -29,23 +30,6 @@ from registry.tables import Model, ModelVersion
 
 PAGE = 50
 _REFUSED = ".refused"
-
-
-class Names:
-    """The names of the people on one page, looked up at once."""
-
-    def __init__(self, reader: Reader, refs: Iterable[str]) -> None:
-        """Look up *refs*; those of agents and services have no names."""
-        self._names = queries.people(reader, sorted({ref for ref in refs if _kind(ref) is ActorKind.PERSON}))
-
-    def who(self, ref: str) -> parts.Who:
-        """Return *ref* as shown to people."""
-        return parts.Who(ref, self._names.get(ref, ""), _kind(ref))
-
-
-def _kind(ref: str) -> ActorKind:
-    prefixes = {"agent:": ActorKind.AGENT, "enrolment:": ActorKind.AGENT, "service:": ActorKind.SERVICE}
-    return next((kind for prefix, kind in prefixes.items() if ref.startswith(prefix)), ActorKind.PERSON)
 
 
 # --- models ---
@@ -114,7 +98,7 @@ def ledger_page(  # noqa: PLR0913 - the filters of one page
     shown = found[:PAGE]
     return contexts.LedgerPage(
         chrome=chrome,
-        entries=entry_lines(reader, shown),
+        entries=entry_lines(shown, names_in(reader, shown)),
         checkpoint=checkpoint(reader),
         kinds=tuple(sorted(labels.LABELS["kind"])),
         kind=kind,
@@ -136,7 +120,7 @@ def entry_page(reader: Reader, chrome: contexts.Chrome, index: int) -> contexts.
     covering = checkpoint(reader)
     return contexts.EntryPage(
         chrome=chrome,
-        entry=entry_lines(reader, [answer])[0],
+        entry=entry_lines([answer], names_in(reader, [answer]))[0],
         raw=json.dumps(json.loads(raw), indent=2, ensure_ascii=False),
         previous=codec.parse(raw, index).prev.hex(),
         leaf=leaf.hex(),
@@ -169,9 +153,13 @@ def checkpoint(reader: Reader) -> parts.Checkpoint | None:
     )
 
 
-def entry_lines(reader: Reader, found: Sequence[proofs.Entry]) -> tuple[parts.EntryLine, ...]:
+def names_in(reader: Reader, found: Iterable[proofs.Entry], *others: str) -> Names:
+    """Look up who acts in entries, whom they are about, and the actors *others*."""
+    return Names(reader, [*others, *(ref for entry in found for ref in (entry.actor, entry.resource))])
+
+
+def entry_lines(found: Sequence[proofs.Entry], names: Names) -> tuple[parts.EntryLine, ...]:
     """Return entries as lines, with the names of their actors."""
-    names = Names(reader, [entry.actor for entry in found])
     return tuple(
         parts.EntryLine(
             index=entry.index,
@@ -182,6 +170,7 @@ def entry_lines(reader: Reader, found: Sequence[proofs.Entry]) -> tuple[parts.En
             zone=entry.zone,
             is_refusal=entry.kind.endswith(_REFUSED),
             summary=_gist(entry.kind, entry.body.get("payload") or {}),
+            about=names.about(entry.resource),
         )
         for entry in found
     )
@@ -200,9 +189,9 @@ def _gist(kind: str, payload: Mapping[str, Any]) -> parts.Phrase:
         group, key = groups[kind]
         return named(group, str(payload.get(key, "")))
     if kind == "deployment.changed":
-        state, because = named("deployment", str(payload.get("state", ""))), str(payload.get("because", ""))
-        return parts.Words(*(f"{text}: {because}" for text in (state.en, state.ar))) if because else state
-    return str(payload.get("detail") or payload.get("because") or "")
+        state, because = named("deployment", str(payload.get("state", ""))), because_of(str(payload.get("because", "")))
+        return joined(state, because) if because else state
+    return because_of(str(payload.get("detail") or payload.get("because") or ""))
 
 
 def sees_ledger(access: Access, actor: Actor) -> bool:

@@ -12,7 +12,6 @@ from audit.http import Tx
 from gateway.console import addresses, assets, contexts, decisions, listings, parts, sessions, version_page, visits
 from gateway.console.deciding import VALID_DAYS
 from gateway.console.visits import Visiting, Wiring
-from gateway.sign_in import LINK_TTL
 from khatim.vocabulary import Role, Stage
 
 VERSION = addresses.MODELS + "/{namespace}/{name}/versions/{number}"
@@ -46,12 +45,12 @@ def static(path: str) -> Response:
 @router.get(addresses.SIGN_IN)
 def sign_in_page(request: Request, wiring: Wiring, link: Annotated[str, Query(max_length=4000)] = "") -> Response:
     """Show how to sign in, or for whom a link is; it is used up only when the person says so."""
-    chrome, minutes = visits.chrome_of(request, wiring), int(LINK_TTL.total_seconds() // 60)
+    chrome = visits.chrome_of(request, wiring)
     if not link:
-        return visits.page(request, "sign_in", contexts.SignInPage(chrome, "ask", minutes=minutes))
+        return visits.page(request, "sign_in", contexts.SignInPage(chrome, "ask"))
     claims = sessions.link_claims(request, wiring, link)
     person = parts.Who(str(claims["sub"]), str(claims["name"]))
-    return visits.page(request, "sign_in", contexts.SignInPage(chrome, "confirm", link, person, minutes))
+    return visits.page(request, "sign_in", contexts.SignInPage(chrome, "confirm", link, person))
 
 
 @router.post(addresses.SIGN_IN)

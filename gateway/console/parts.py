@@ -32,6 +32,7 @@ class Who:
     ref: str  #: the opaque reference that stands in the ledger
     name: str = ""  #: the name from the directory; empty when there is none, then the reference is shown
     kind: ActorKind = ActorKind.PERSON  #: person, agent or service
+    zone: str = ""  #: zone of an agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ class Deployment:
     zone: str  #: where it answers
     state: Literal["requested", "serving", "refused", "suspended", "stopped"]  #: what it does now
     since: datetime  #: since when
-    agent: str = ""  #: the agent that serves it
+    agent: Who | None = None  #: the agent that serves it
     reason: Phrase = ""  #: why it is in that state
     finding: str = ""  #: the finding that suspended it
 
@@ -243,6 +244,7 @@ class EntryLine:
     zone: str  #: where
     is_refusal: bool  #: whether a rule said no
     summary: Phrase = ""  #: the reason or the gist
+    about: Who | None = None  #: the person or agent it is about; None when it is about something else
 
 
 @dataclass(frozen=True, slots=True)

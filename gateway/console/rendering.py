@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.console import addresses, assets, formats, graphs, labels, parts, plots
+from gateway.console import addresses, assets, formats, graphs, labels, mentions, parts, plots
 from gateway.console.contexts import PAGES, Context
 from gateway.console.language import Language, Theme, direction, translations
 
@@ -53,7 +53,8 @@ def environment(lang: Language) -> Environment:
         number=lambda value: formats.number(value, lang),
         score=lambda value: formats.score(value, lang),
         label=lambda value, group: _label(value, group, lang),
-        phrase=lambda value: _phrase(value, lang),
+        phrase=lambda value, sees_ledger=False: mentions.linked(_phrase(value, lang), sees_ledger=sees_ledger),
+        ref=formats.reference,
         interval=lambda estimate, axis, threshold=None: plots.interval(estimate, axis, threshold),
         lineage=lambda value, title, description: _lineage(value, title, description, lang),
     )

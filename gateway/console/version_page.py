@@ -7,7 +7,9 @@ from audit import queries as ledger
 from audit.transaction import Reader
 from gateway.console import contexts, deciding, evidence, parts
 from gateway.console.deciding import Case
-from gateway.console.listings import Names, entry_lines
+from gateway.console.listings import entry_lines, names_in
+from gateway.console.names import Names
+from gateway.console.wording import because_of
 from governance import facts, queries
 from governance.tables import Deployment
 from khatim.vocabulary import Stage, VersionStatus
@@ -44,9 +46,17 @@ def version_page(
     signed = evidence.signatures([*everything, *deployed], notary)
     about = {row.digest for row in (*case.nodes[0].statements, *deployed)}
     by_id = {row.id: row.digest for row in everything}
-    names = Names(reader, [version.registered_by, *(row.approver for row in case.approvals)])
-    deployments = tuple(_deployment(row) for row in reversed(case.deployments))
     history = _history(case)
+    told = [one for one in reversed(history) if one.resource == version.ref][:HISTORY]
+    names = names_in(
+        reader,
+        told,
+        version.registered_by,
+        *(row.approver for row in case.approvals),
+        *(row.submitted_by for row in case.evidence),
+        *(row.agent for row in case.deployments),
+    )
+    deployments = tuple(_deployment(row, names) for row in reversed(case.deployments))
     approve, why_not = deciding.approve_form(case)
     gate = deciding.gate_of(case)
     return contexts.VersionPage(
@@ -89,7 +99,7 @@ def version_page(
         ),
         deployments=deployments,
         residency=evidence.residency(history, version.zone, rules),
-        history=entry_lines(reader, [one for one in reversed(history) if one.resource == version.ref][:HISTORY]),
+        history=entry_lines(told, names),
         approve=approve,
         why_not_approve=why_not,
         promote_to=deciding.promote_to(case),
@@ -102,13 +112,13 @@ def _history(case: Case) -> list[proofs.Entry]:
     return ledger.about(case.reader, [*refs, *(f"artifact:{file['digest']}" for file in case.version.files)])
 
 
-def _deployment(row: Deployment) -> parts.Deployment:
+def _deployment(row: Deployment, names: Names) -> parts.Deployment:
     return parts.Deployment(
         endpoint=row.endpoint or str(row.id),
         zone=row.zone,
         state=row.state,  # type: ignore[arg-type]  # a check constraint holds it
         since=row.changed_at,
-        agent=row.agent,
-        reason=row.because,
+        agent=names.who(row.agent) if row.agent else None,
+        reason=because_of(row.because),
         finding=f"finding:{row.finding_id}" if row.finding_id else "",
     )

@@ -16,7 +16,7 @@ from gateway.composition import Parts
 from gateway.console import addresses, contexts, language, listings, parts, rendering, sessions
 from gateway.console.assets import PAGE_HEADERS
 from gateway.console.labels import mark
-from gateway.sign_in import LINK_TTL, roles_of
+from gateway.sign_in import roles_of
 from khatim.errors import Forbidden, KhatimError, LinkUsed, Refused, TokenExpired, Unauthenticated
 from khatim.vocabulary import NOBODY, Actor, ActorKind
 from registry import queries
@@ -142,6 +142,4 @@ def _bad_link(request: Request, wiring: Parts, error: Unauthenticated) -> Respon
         state = "used"
     elif isinstance(error, TokenExpired):
         state = "expired"
-    minutes = int(LINK_TTL.total_seconds() // 60)
-    context = contexts.SignInPage(chrome_of(request, wiring), state, minutes=minutes)
-    return page(request, "sign_in", context, _UNAUTHENTICATED)
+    return page(request, "sign_in", contexts.SignInPage(chrome_of(request, wiring), state), _UNAUTHENTICATED)

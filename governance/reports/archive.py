@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from governance.reports import zipform
 from governance.reports.zipform import LOCAL, Member
@@ -23,12 +23,21 @@ _COUNT_MAX = 5_000_000  # members: a ledger of a billion entries has fewer files
 
 
 class Draft:
-    """Takes the files of a bundle in any order, on disk and not in memory; `write` puts them in theirs."""
+    """Takes the files of a bundle in any order, on disk and not in memory; `write` puts them in theirs.
+
+    A context: what was taken is thrown away at its end.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
         self._kept = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the draft
         self._members: dict[str, Member] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.close()
 
     def add(self, name: str, data: bytes) -> Digest:
         """Take a file.  Raises `Malformed` for a name that is not safe, `AlreadyExists` for one that is taken."""
@@ -49,7 +58,7 @@ class Draft:
         return self._members
 
     def write(self) -> BinaryIO:
-        """Return the bundle as an open file without a name, at its beginning; the draft is used up."""
+        """Return the bundle as an open file without a name, at its beginning."""
         out = tempfile.TemporaryFile()  # noqa: SIM115 - the caller sends it and closes it
         placed = []
         for name in sorted(self._members):
@@ -62,7 +71,6 @@ class Draft:
             placed.append(member)
         for piece in zipform.directory(placed, out.tell()):
             out.write(piece)
-        self._kept.close()
         out.seek(0)
         return out
 
@@ -138,6 +146,10 @@ def _member(file: BinaryIO, at: int, size: int) -> Member | None:
         found = zlib.crc32(chunk, found)
         content.update(chunk)
     if found != crc:
+        # Where no header follows, name and size in this one are not what they were.
+        file.seek(shape.end)
+        if file.read(4) not in (zipform.LOCAL_MARK, zipform.CENTRAL_MARK):
+            raise _bent(at, f"the header of {name} is not as it must be")
         raise VerificationFailed(f"the content of {name} does not match its checksum", place=name)
     return replace(shape, digest=Digest(content.hexdigest()))
 

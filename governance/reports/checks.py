@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from audit import verify
 from audit.checkpoint import Checkpoint, NoteVerifier, open_checkpoint
 from audit.merkle import leaf_hash
@@ -116,7 +118,7 @@ def _continues(source: ZipSource, report: LedgerReport, vkey: str, known: str) -
             f"the ledger ends at {report.size} entries; you know a checkpoint of {before.size}", place="checkpoint"
         )
     frontier = Frontier()
-    for _, entry in verify.entries_of(source, before.size):
+    for _, entry in islice(verify.entries_of(source, report.size), before.size):
         frontier.append(leaf_hash(entry))
     if frontier.root() != before.root:
         raise LedgerInvalid(f"the ledger is not the one whose checkpoint of {before.size} you know", place="checkpoint")

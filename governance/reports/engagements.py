@@ -87,31 +87,40 @@ def export(tx: Transaction, path: str, *, desk: Desk) -> Engagement:
         tx.require(Action.READ, _resource(node))
     at = _checkpoint(tx)
     refs = _scope(tx, version, nodes, at)
-    draft = archive.Draft()
-    ledger.export_ledger(tx.connection(), lambda name, data: _keep(draft, manifest.LEDGER + name, data), at.size)
     values = _values(version, refs, at, desk.rules)
     found = {one.name: _sheet(tx, one, values) for one in populations.ALL}
     attested = _attested(tx, found)
-    for name, sheet in found.items():
-        data = sheet.csv()
-        draft.add(f"{manifest.POPULATIONS}{name}.csv", data)
-        shown = {**values, "refs": "the scope of manifest.json", "rules": "the rules of policy/bundle.json"}
-        draft.add(f"{manifest.POPULATIONS}{name}.json", sheet.page(data, at, shown))
-    for one in attested:
-        draft.add(one.file, one.bundle.encode())
-    draft.add(manifest.TRUST_CONFIG, trust.dumps(desk.trust_config).encode())
-    draft.add(manifest.TRUSTED_ROOT, trust.dumps(desk.notary.trusted_root).encode())
-    draft.add(manifest.VKEY, f"{desk.vkey}\n".encode())
-    draft.add(manifest.POLICY, desk.rules.canonical)
     told = contents.gather(
         tx, version, nodes, found, attested, at, notary=desk.notary, rules=desk.rules, vkey=desk.vkey
     )
-    draft.add(manifest.REPORT, document.render(told, desk.arabic))
-    return _sealed(tx, version, refs, at, draft, desk)
+    with archive.Draft() as draft:
+        _put_ledger(tx, draft, at)
+        _put_populations(draft, found, at, values)
+        for one in attested:
+            draft.add(one.file, one.bundle.encode())
+        draft.add(manifest.TRUST_CONFIG, trust.dumps(desk.trust_config).encode())
+        draft.add(manifest.TRUSTED_ROOT, trust.dumps(desk.notary.trusted_root).encode())
+        draft.add(manifest.VKEY, f"{desk.vkey}\n".encode())
+        draft.add(manifest.POLICY, desk.rules.canonical)
+        draft.add(manifest.REPORT, document.render(told, desk.arabic))
+        return _sealed(tx, version, refs, at, draft, desk)
 
 
-def _keep(draft: archive.Draft, name: str, data: bytes) -> None:
-    draft.add(name, data)
+def _put_ledger(tx: Transaction, draft: archive.Draft, at: Checkpoint) -> None:
+    def keep(path: str, data: bytes) -> None:
+        draft.add(manifest.LEDGER + path, data)
+
+    ledger.export_ledger(tx.connection(), keep, at.size)
+
+
+def _put_populations(
+    draft: archive.Draft, found: Mapping[str, Sheet], at: Checkpoint, values: Mapping[str, Any]
+) -> None:
+    shown = {**values, "refs": "the scope of manifest.json", "rules": "the rules of policy/bundle.json"}
+    for name, sheet in found.items():
+        data = sheet.csv()
+        draft.add(f"{manifest.POPULATIONS}{name}.csv", data)
+        draft.add(f"{manifest.POPULATIONS}{name}.json", sheet.page(data, at, shown))
 
 
 def _resource(node: lineage.Node) -> Resource:

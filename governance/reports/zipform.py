@@ -24,7 +24,7 @@ _END = struct.Struct("<IHHHHIIH")
 _LOCAL_MARK, _CENTRAL_MARK, _END64_MARK, _LOCATOR_MARK, _END_MARK = (
     0x04034B50, 0x02014B50, 0x06064B50, 0x07064B50, 0x06054B50,
 )  # fmt: skip
-LOCAL_MARK = _LOCAL_MARK.to_bytes(4, "little")
+LOCAL_MARK, CENTRAL_MARK = _LOCAL_MARK.to_bytes(4, "little"), _CENTRAL_MARK.to_bytes(4, "little")
 
 _PLAIN, _ZIP64 = 20, 45  # version needed to extract: 2.0 and 4.5
 _UNIX = 3 << 8

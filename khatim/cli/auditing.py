@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,7 @@ import typer
 from khatim.cli import output
 from khatim.cli.connection import connected
 from khatim.cli.output import Json, moment
-from khatim.errors import KhatimError, LedgerInvalid, Malformed, NotFound
+from khatim.errors import LedgerInvalid, Malformed, NotFound
 from khatim.vocabulary import Digest
 
 if TYPE_CHECKING:
@@ -85,16 +84,21 @@ def verify(
 
 
 def root_of(file: Path | None, handed_out: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """Return the trusted root to use, and a sentence that says which it is; raises `Malformed` for no JSON."""
+    """Return the trusted root to use, and a sentence that says which it is; raises `Malformed` for no JSON.
+
+    Its digest is that of the file, the same that an engagement's verification tells.
+    """
+    from registry.signing.trust import dumps
+
     try:
-        root = json.loads(file.read_text()) if file else handed_out
+        text = file.read_text(encoding="utf-8") if file else dumps(handed_out)
+        root = json.loads(text)
     except (OSError, ValueError) as error:
         raise Malformed(f"{file} is not a trusted root: {error}") from error
-    print_ = Digest.of(json.dumps(root, sort_keys=True, separators=(",", ":")).encode())
     source = (
-        f"of the file {file}" if file else "handed out by the registry itself (give --trusted-root to pin your own)"
+        f"of the file {file}" if file else "handed out by the registry itself (--trusted-root pins your own)"
     )
-    return root, f"{source}, fingerprint {print_}"
+    return root, f"{source}, {Digest.of(text.encode())}"
 
 
 @ledger_app.command("verify")
@@ -110,8 +114,7 @@ def ledger_verify(
 
     report, key, source = verified_ledger(client, vkey)
     if as_json:
-        output.dump({**asdict(report), "root": report.root.hex(), "head": report.head.hex(), "vkey": key,
-                     "first_at": moment(report.first_at), "last_at": moment(report.last_at)})  # fmt: skip
+        output.dump({**output.plain(report), "vkey": key})
         return
     show_ledger(output.console(), report, vkey=key, source=source)
 
@@ -201,29 +204,24 @@ def engagement_export(
 
 @engagement_app.command("verify")
 def engagement_verify(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], *, as_json: Json = False
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    trusted_root: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Whom to believe; by default what the file holds.")
+    ] = None,
+    vkey: Annotated[str, typer.Option("--vkey", help="The ledger's verifier key, as you know it.")] = "",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A checkpoint that you saw before: an older ledger is refused."),
+    ] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Verify an engagement; needs no server and no network.  Fails naming the place of what was changed."""
-    report = verified_engagement(file)
-    if as_json:
-        output.dump(report)
-        return
-    for title, value in report.items():
-        output.console().print(f"[dim]{title.replace('_', ' ')}[/]", output.cell(value), soft_wrap=True)
-    output.say(f"{file} holds: nothing in it was changed")
-
-
-def verified_engagement(file: Path) -> dict[str, Any]:
-    """Verify an engagement and return what its report says, as JSON values; raises `VerificationFailed`."""
     from governance.reports import bundle
+    from khatim.cli.verdicts import show_engagement
 
-    report = bundle.verify_bundle_file(file)
-    if isinstance(report, Mapping):
-        return dict(report)
-    if is_dataclass(report) and not isinstance(report, type):
-        return {key: _plain(value) for key, value in asdict(report).items()}
-    raise KhatimError(f"the report is a {type(report).__name__}")
-
-
-def _plain(value: object) -> Any:
-    return json.loads(json.dumps(value, default=lambda one: one.hex() if isinstance(one, bytes) else str(one)))
+    report = bundle.verify_bundle_file(file, trusted_root=trusted_root, vkey=vkey or None, checkpoint=checkpoint)
+    if as_json:
+        output.dump(output.plain(report))
+        return
+    show_engagement(output.console(), report)

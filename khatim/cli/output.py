@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from khatim.vocabulary import Digest
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -74,6 +77,25 @@ def record(item: BaseModel, *, as_json: bool) -> None:
 def dump(value: object) -> None:
     """Print JSON."""
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one line a type
+    """Return a report's values as JSON has them: digests as text, bytes in hexadecimal, moments in RFC 3339."""
+    match value:
+        case Digest():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return [plain(one) for one in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        case _:
+            return value
 
 
 def cell(value: object) -> Text:

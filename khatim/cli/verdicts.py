@@ -15,6 +15,7 @@ from khatim.cli.output import cell, moment, short
 
 if TYPE_CHECKING:
     from audit.walk import LedgerReport
+    from governance.reports.bundle import EngagementReport
 
 # What a kind of statement is called when it is read aloud; others are shown as they are written.
 KINDS = {
@@ -64,23 +65,55 @@ def show_judgement(screen: Console, found: Judgement, *, root: str) -> None:
 
 def show_ledger(screen: Console, report: LedgerReport, *, vkey: str, source: str) -> None:
     """Print what a verified ledger holds."""
+    _show_members(
+        screen,
+        {
+            "origin": report.origin,
+            "verifier key": f"{vkey}, {source}",
+            "entries": str(report.size),
+            "root": report.root.hex(),
+            "head of the chain": report.head.hex(),
+            "first": moment(report.first_at),
+            "last": moment(report.last_at),
+            "kinds": _counted(report.kinds),
+        },
+    )
+    screen.print(GOOD, Text("holds: chain, tree, tiles and signed checkpoint re-derive from the entries"))
+
+
+def show_engagement(screen: Console, report: EngagementReport) -> None:
+    """Print what a verified engagement is, on whose word, and what its verification did not show."""
+    _show_members(
+        screen,
+        {
+            "about": f"{report.subject}, {report.digest}",
+            "exported": f"{moment(report.created_at)} by {report.created_by}",
+            "signed": f"{moment(report.signed_at)} by {report.identity}",
+            "policy": str(report.policy),
+            "trust root": f"{report.trust}, {report.trust_root}",
+            "verifier key": report.vkey,
+            "ledger": f"{report.ledger.size} entries, root {report.ledger.root.hex()}",
+            "populations": _counted(report.populations),
+        },
+    )
+    screen.print(
+        GOOD, Text(f"holds: {report.files} files, {report.statements} signed statements, every byte"), soft_wrap=True
+    )
+    for sentence in report.caveats:
+        screen.print(Text(f"! {sentence}", style="yellow"), soft_wrap=True)
+
+
+def _show_members(screen: Console, members: Mapping[str, str]) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    rows: dict[str, str] = {
-        "origin": report.origin,
-        "verifier key": f"{vkey} ({source})",
-        "entries": str(report.size),
-        "root": report.root.hex(),
-        "head of the chain": report.head.hex(),
-        "first": moment(report.first_at),
-        "last": moment(report.last_at),
-        "kinds": ", ".join(f"{kind} {count}" for kind, count in report.kinds.items()),
-    }
-    for title, value in rows.items():
+    for title, value in members.items():
         table.add_row(title, Text(value))
     screen.print(table)
-    screen.print(GOOD, Text("holds: chain, tree, tiles and signed checkpoint re-derive from the entries"))
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in numbers.items())
 
 
 def _show_station(screen: Console, station: Station, depth: int) -> None:

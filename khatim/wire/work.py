@@ -18,6 +18,12 @@ class Enrol(Request):
     door: str = Field(pattern=r"^https?://[^\s/]+$", max_length=300)
 
 
+class Renew(Request):
+    """Renew an identity, and say where the zone's door is now."""
+
+    door: str = Field(pattern=r"^https?://[^\s/]+$", max_length=300)
+
+
 class Placed(Request):
     """The zone's store holds these bytes now."""
 

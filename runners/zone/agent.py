@@ -95,6 +95,8 @@ class Agent:
             if not plan.enrol_token:
                 raise Misconfigured("this agent is not enrolled", advice="khatim agent invite, then --enrol-token.")
             self.connection.enrol(plan.enrol_token, plan.name, self.url)
+        else:
+            self.connection.open(self.url)
         me = self.connection.identity
         self._trust = Trust(TrustRoot.load(dumps(me.trusted_root)), me.instance, me.issuer)
         self._key = tokens.public_key(me.token_key)

@@ -38,6 +38,7 @@ class Connection:
         self._file = folder / "identity.json"
         self._lock = threading.Lock()
         self._identity: work.Identity | None = None
+        self._door = ""
         if self._file.exists():
             self._identity = work.Identity.model_validate_json(self._file.read_bytes())
 
@@ -55,15 +56,22 @@ class Connection:
 
     def enrol(self, token: str, name: str, door: str) -> work.Identity:
         """Redeem a one-time token."""
+        self._door = door
         body = work.Enrol(name=name, door=door)
         self._keep(self._call(work.Identity, "POST", "/v1/agent/enrolment", body, token=token))
         return self.identity
+
+    def open(self, door: str) -> None:
+        """Say where the door is after a restart, renewing the identity; raises what the registry answers."""
+        self._door = door
+        with self._lock:
+            self._renew()
 
     def token(self) -> str:
         """Return a valid identity token, renewed when it is about to end."""
         with self._lock:
             if self.identity.expires_at - now() < RENEW_BEFORE:
-                self._keep(self._call(work.Identity, "POST", "/v1/agent/identity", None, token=self.identity.token))
+                self._renew()
             return self.identity.token
 
     def claim(self) -> work.Work | None:
@@ -124,6 +132,10 @@ class Connection:
                     return _read(response)
             time.sleep(0.1 * 2**attempt)
         raise Unavailable("the registry does not answer")
+
+    def _renew(self) -> None:
+        body = work.Renew(door=self._door)
+        self._keep(self._call(work.Identity, "POST", "/v1/agent/identity", body, token=self.identity.token))
 
     def _keep(self, identity: work.Identity) -> None:
         draft = self._file.with_suffix(".new")

@@ -233,6 +233,8 @@ class Scene:
     def call(self, caller: Caller, route: str, asked: Ask) -> httpx.Response:
         """Call *route* as *caller*."""
         method, _, mounted = route.partition(" ")
+        if asked.actions[-1:] == (Action.ENGAGEMENT_EXPORT,):
+            self.world.sequence()  # an export waits for the ledger
         role = next(iter(caller.roles)).value if caller.kind is ActorKind.PERSON else "validator"
         names = {**self.names, "role": role}
         return caller.api.call(method, filled(asked.path or mounted, names), filled(asked.body, names))

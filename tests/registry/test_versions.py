@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.support.agents import digest
 from tests.support.agents import file as file_of
 from tests.support.http import good, problem
 from tests.support.people import ADEL, DANA, MONA, PETRA, SAMI
-from tests.support.world import DATASET, MODEL, VERSION, VIEW, ZONE, World
+from tests.support.world import DATASET, MODEL, VERSION, VIEW, ZONE, Step, World, Worlds
 
 ON_MODEL = f"/v1/models/{MODEL}"
 
@@ -27,6 +28,13 @@ def brought(world: World, path: str, role: str = "weights", tags: tuple[str, ...
     """Bring a made-up file into the zone and return it as a manifest names it."""
     world.place(path, tags=tags)
     return file_of(path, path, role=role)
+
+
+@pytest.fixture(scope="module")
+def untouched(worlds: Worlds) -> Iterator[World]:
+    """Yield one world for tests that change nothing."""
+    with worlds.at(Step.READY) as opened:
+        yield opened
 
 
 # -- models --
@@ -55,16 +63,16 @@ def test_a_role_that_registers_nothing_creates_no_model(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["UPPER", "-a", "a-", "a" * 65, "%20", "%00", "%C3%A4", "'; --"])
-def test_a_name_that_names_nothing_is_refused(world: World, name: str) -> None:
-    answer = world.as_(SAMI).post(f"/v1/models/oncology/{name}")
+def test_a_name_that_names_nothing_is_refused(untouched: World, name: str) -> None:
+    answer = untouched.as_(SAMI).post(f"/v1/models/oncology/{name}")
 
     assert answer.status_code in (404, 422), answer.text
-    assert world.sql("SELECT count(*) FROM models") == [(0,)]
+    assert untouched.sql("SELECT count(*) FROM models") == [(1,)]
 
 
 @pytest.mark.parametrize("tier", [0, 4, "high", None])
-def test_a_tier_is_one_of_three(world: World, tier: object) -> None:
-    body = problem(world.as_(SAMI).post(ON_MODEL, {"tier": tier}), 422, "malformed")
+def test_a_tier_is_one_of_three(untouched: World, tier: object) -> None:
+    body = problem(untouched.as_(SAMI).post(ON_MODEL, {"tier": tier}), 422, "malformed")
 
     assert body["places"][0]["at"] == "body.tier"
 
@@ -156,11 +164,11 @@ def test_a_format_that_nobody_knows_is_refused_with_advice(data: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["../model.onnx", "/model.onnx", "a/../../model.onnx", "a\\model.onnx", "a//m.onnx"])
-def test_a_path_that_leaves_the_model_is_refused(data: World, path: str) -> None:
-    data.place("m")
+def test_a_path_that_leaves_the_model_is_refused(untouched: World, path: str) -> None:
+    untouched.place("m")
     body = register(file_of(path, "m"))
 
-    problem(data.as_(SAMI).post(f"{ON_MODEL}/versions", body), 422, "malformed")
+    problem(untouched.as_(SAMI).post(f"{ON_MODEL}/versions", body), 422, "malformed")
 
 
 def test_a_file_that_is_not_in_the_zone_is_named(data: World) -> None:
@@ -183,10 +191,10 @@ def test_a_file_of_another_size_is_refused(data: World) -> None:
 @pytest.mark.parametrize(
     "parent", ["", "dataset", "dataset:x", "dataset:oncology/wdbc", "model:a/b@1", "dataset:a/b@0"]
 )
-def test_a_parent_that_cannot_be_read_is_refused(data: World, parent: str) -> None:
-    model = brought(data, "model.onnx")
+def test_a_parent_that_cannot_be_read_is_refused(untouched: World, parent: str) -> None:
+    model = brought(untouched, "model.onnx")
 
-    problem(data.as_(SAMI).post(f"{ON_MODEL}/versions", register(model, parents=[parent])), 422, "malformed")
+    problem(untouched.as_(SAMI).post(f"{ON_MODEL}/versions", register(model, parents=[parent])), 422, "malformed")
 
 
 def test_a_parent_that_is_not_there_is_named(data: World) -> None:
@@ -243,8 +251,8 @@ def test_an_alias_moves_and_says_from_where(ready: World) -> None:
 
 
 @pytest.mark.parametrize("alias", ["latest", "v1", "v007"])
-def test_a_reserved_alias_is_refused(ready: World, alias: str) -> None:
-    problem(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/{alias}", {"number": 1}), 409, "conflict")
+def test_a_reserved_alias_is_refused(untouched: World, alias: str) -> None:
+    problem(untouched.as_(SAMI).put(f"{ON_MODEL}/aliases/{alias}", {"number": 1}), 409, "conflict")
 
 
 def test_an_alias_of_a_version_that_is_not_there_is_refused(ready: World) -> None:
@@ -280,8 +288,8 @@ def test_the_lineage_goes_from_the_version_to_the_raw_file(ready: World) -> None
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "01x", "1.5", "99999999999999999999999999"])
-def test_a_number_that_is_no_version_is_refused(ready: World, number: str) -> None:
-    answer = ready.as_(SAMI).get(f"{ON_MODEL}/versions/{number}")
+def test_a_number_that_is_no_version_is_refused(untouched: World, number: str) -> None:
+    answer = untouched.as_(SAMI).get(f"{ON_MODEL}/versions/{number}")
 
     assert answer.status_code in (404, 422), answer.text
 
@@ -295,8 +303,8 @@ def test_a_number_that_is_no_version_is_refused(ready: World, number: str) -> No
         "/v1/jobs?cursor=WzFd", "/v1/jobs?cursor=WyJ4Il0", "/v1/findings?cursor=W251bGxd",
     ],
 )  # fmt: skip
-def test_a_cursor_or_filter_that_is_not_ours_is_refused(world: World, path: str) -> None:
-    body = problem(world.as_(SAMI).get(path), 422, "malformed")
+def test_a_cursor_or_filter_that_is_not_ours_is_refused(untouched: World, path: str) -> None:
+    body = problem(untouched.as_(SAMI).get(path), 422, "malformed")
 
     assert "psycopg" not in str(body)
 
@@ -304,7 +312,7 @@ def test_a_cursor_or_filter_that_is_not_ours_is_refused(world: World, path: str)
 @pytest.mark.parametrize(
     "name", [name for name in HOSTILE if "/" not in name and name not in ("", ".", "..", "\ud800")]
 )
-def test_a_hostile_name_finds_nothing_and_breaks_nothing(world: World, name: str) -> None:
+def test_a_hostile_name_finds_nothing_and_breaks_nothing(untouched: World, name: str) -> None:
     quoted = "".join(f"%{byte:02X}" for byte in name.encode())
     for path in (f"/v1/models/oncology/{quoted}", f"/v1/models/{quoted}/x/versions/1", f"/v1/jobs/{quoted}"):
-        assert world.as_(SAMI).get(path).status_code in (404, 422), path
+        assert untouched.as_(SAMI).get(path).status_code in (404, 422), path

@@ -152,10 +152,12 @@ class World:
 
     def told(self) -> list[Json]:
         """Return the events recorded since the last call (or since the world began), oldest first."""
-        query = "SELECT id, convert_from(body, 'UTF8') FROM ledger_outbox WHERE id > %s ORDER BY id"
-        rows = self.sql(query, self._seen)
-        self._seen = rows[-1][0] if rows else self._seen
-        return [json.loads(body) for _, body in rows]
+        # Those that have their place in the ledger already come first; the outbox keeps their order.
+        placed = self.sql('SELECT convert_from(entry, \'UTF8\') FROM ledger_entries WHERE "index" > 0 ORDER BY "index"')
+        waiting = self.sql("SELECT convert_from(body, 'UTF8') FROM ledger_outbox ORDER BY id")
+        events = [json.loads(entry)["event"] for (entry,) in placed] + [json.loads(body) for (body,) in waiting]
+        news, self._seen = events[self._seen :], len(events)
+        return news
 
     def kinds(self) -> list[str]:
         """Return the kinds of `told`."""

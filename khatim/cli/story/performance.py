@@ -14,7 +14,6 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from khatim.cli.story import governing, making, processes, proving
@@ -114,13 +113,12 @@ def _stay(screen: Console, world: World) -> None:
 
     screen.print()
     screen.print(Text(f"The console is open at {world.url}. One-time sign-in links:", style="bold"))
-    table = Table.grid(padding=(0, 2))
     for person in EVERYBODY:
         roles = [role.value for role in person.roles]
         link = local_tokens.link(world.data, person.name, roles, at=datetime.now(UTC), ttl=LINKS_LAST)
-        table.add_row(Text(person.name, style="bold"), Text(person.part))
-        table.add_row("", Text(link, overflow="fold"))
-    screen.print(table, soft_wrap=True)
+        screen.print(Text.assemble((person.name, "bold"), f", {person.part}"))
+        screen.print(Text(link), soft_wrap=True)  # in one piece, to be clicked or copied
+    screen.print()
     screen.print(Text("Ctrl-C stops everything and throws the demo's data away.", style="dim"))
     with suppress(KeyboardInterrupt):
         threading.Event().wait()

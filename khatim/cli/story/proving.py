@@ -12,10 +12,9 @@ from rich.console import Console
 
 from khatim.cli import auditing, verdicts
 from khatim.cli.judging import judge
-from khatim.cli.output import joined
 from khatim.cli.story.people import AUDITOR
 from khatim.cli.story.world import World
-from khatim.errors import KhatimError, VerificationFailed
+from khatim.errors import VerificationFailed
 
 WIDTH = 160
 
@@ -46,24 +45,28 @@ def verify_ledger(world: World) -> None:
 
 def export(world: World) -> None:
     """Step 12, second part: the engagement, which verifies without a server, and a copy that does not."""
+    from governance.reports import bundle
+
     engagement = world.out / "engagement.zip"
     with world.moment(12, AUDITOR, "exports the engagement") as now:
         world.as_(AUDITOR).engagements.export(world.version, engagement)
         now.result = f"{engagement.name}: {engagement.stat().st_size:,} bytes"
     with world.moment(12, AUDITOR, "verifies it without a server") as now:
-        report = auditing.verified_engagement(engagement)
-        simple = {key: value for key, value in report.items() if isinstance(value, str | int | bool)}
-        now.result = joined([f"{key} {value}" for key, value in simple.items()])
+        report = bundle.verify_bundle_file(engagement)
+        now.result = (
+            f"{report.files} files, {report.statements} signed statements, {report.ledger.size} entries of the ledger: "
+            f"every byte holds; signed by {report.identity}"
+        )
     with world.moment(12, AUDITOR, "changes one byte of a copy") as now:
         copy = with_one_byte_changed(engagement, world.scratch / "changed.zip")
         try:
-            auditing.verified_engagement(copy)
-        except KhatimError as error:
+            bundle.verify_bundle_file(copy)
+        except VerificationFailed as error:
             place = error.members.get("place", "")
             if not place:
                 raise VerificationFailed(f"the place of the change was not named: {error.detail}") from error
             now.is_refusal = True
-            now.result = f"does not verify, at {place}: {error.detail}"
+            now.result = f"does not verify: {error.detail} (place: {place})"
         else:
             raise VerificationFailed("a copy with one byte changed still verifies")
 

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -73,23 +73,31 @@ class Exported:
     headers: Mapping[str, str]
     world: World
 
-    def forged(self, to: Path, change: Callable[[dict[str, bytes]], None], *, signed: bool = True) -> Path:
+    def forged(
+        self,
+        to: Path,
+        change: Callable[[dict[str, bytes]], None] = lambda _: None,
+        *,
+        signed: bool = True,
+        by: str = "",
+        **said_instead: Any,
+    ) -> Path:
         """Write a bundle as a dishonest registry would: *change* the files, write a new manifest, and sign it."""
         with archive.opened(self.path) as bundle:
             files = {name: bundle.read(name) for name in bundle.members}
         said = Manifest.loads(files.pop(manifest.MANIFEST))
         old = files.pop(manifest.SIGNATURE)
         change(files)
-        draft = Draft()
-        listed = {name: Listed(draft.add(name, data), len(data)) for name, data in files.items()}
-        new = Manifest(**{**{name: getattr(said, name) for name in Manifest.__slots__}, "files": listed})
-        digest = draft.add(manifest.MANIFEST, new.dumps())
         notary = self.world.parts.notary
-        statement = statements.statement([(manifest.MANIFEST, digest)], statements.ENGAGEMENT, new.predicate())
-        pen = notary.signer_for(notary.service())
-        draft.add(manifest.SIGNATURE, pen.sign(statement).encode() if signed else old)
-        with draft.write() as file:
-            to.write_bytes(file.read())
+        with Draft() as draft:
+            listed = {name: Listed(draft.add(name, data), len(data)) for name, data in files.items()}
+            new = replace(said, **{"files": listed, **said_instead})
+            digest = draft.add(manifest.MANIFEST, new.dumps())
+            statement = statements.statement([(manifest.MANIFEST, digest)], statements.ENGAGEMENT, new.predicate())
+            pen = notary.signer_for(by or notary.service())
+            draft.add(manifest.SIGNATURE, pen.sign(statement).encode() if signed else old)
+            with draft.write() as file:
+                to.write_bytes(file.read())
         return to
 
 
@@ -106,9 +114,3 @@ def take_home(world: World, folder: Path) -> Exported:
     with archive.opened(path) as bundle:
         vkey = bundle.read(manifest.VKEY).decode().strip()
     return Exported(path, root, vkey, checkpoint, answer.headers, world)
-
-
-def page_of(files: Mapping[str, bytes], name: str) -> dict[str, object]:
-    """Return the page of a population."""
-    told: dict[str, object] = json.loads(files[f"{manifest.POPULATIONS}{name}.json"])
-    return told

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who people and agents are, for the references on one page: one query for people, one for agents."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+
+from sqlalchemy import select
+
+from audit.transaction import Reader
+from gateway.console import parts
+from khatim.vocabulary import ActorKind
+from registry import queries
+from runners.tables import Agent
+
+_PERSON, _AGENT = "person:", "agent:"
+_KINDS = {_AGENT: ActorKind.AGENT, "enrolment:": ActorKind.AGENT, "service:": ActorKind.SERVICE}
+
+
+class Names:
+    """The names of people and agents on one page, looked up at once."""
+
+    def __init__(self, reader: Reader, refs: Iterable[str]) -> None:
+        """Look up *refs*: actors, or what entries are about.  Those of other things are left alone."""
+        asked = {ref.removeprefix(_PERSON) for ref in refs}
+        people = sorted(ref for ref in asked if ":" not in ref)
+        agents = [found for ref in sorted(asked) if (found := _id_of(ref))]
+        self._people = queries.people(reader, people) if people else {}
+        self._agents = _agents(reader, agents) if agents else {}
+
+    def who(self, ref: str) -> parts.Who:
+        """Return an actor as shown to people; without a name where none is known."""
+        agent = self._agents.get(ref)
+        if agent is not None:
+            return parts.Who(ref, agent.name, ActorKind.AGENT, agent.zone)
+        return parts.Who(ref, self._people.get(ref, ""), _kind(ref))
+
+    def about(self, ref: str) -> parts.Who | None:
+        """Return the person or agent that an entry is about; None for other things and where no name is known."""
+        who = self.who(ref.removeprefix(_PERSON))
+        return parts.Who(ref, who.name, who.kind, who.zone) if who.name else None
+
+
+def _agents(reader: Reader, ids: Iterable[uuid.UUID]) -> dict[str, Agent]:
+    return {row.ref: row for row in reader.scalars(select(Agent).where(Agent.id.in_(ids)))}
+
+
+def _id_of(ref: str) -> uuid.UUID | None:
+    if not ref.startswith(_AGENT):
+        return None
+    try:
+        return uuid.UUID(ref.removeprefix(_AGENT))
+    except ValueError:
+        return None
+
+
+def _kind(ref: str) -> ActorKind:
+    return next((kind for prefix, kind in _KINDS.items() if ref.startswith(prefix)), ActorKind.PERSON)
