@@ -31,10 +31,13 @@ class Instance:
     folder: Path
 
     def prepare(self) -> None:
-        """Create the folder; others may pass through it to nothing they could read."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("keys", "authority", "run"):
-            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+        """Create the folder; others may pass through it to nothing they could read.  Raises `Misconfigured`."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in ("keys", "authority", "run"):
+                (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"{self.folder} cannot be an installation's folder: {error.strerror}") from error
 
     @contextmanager
     def held(self) -> Iterator[None]:

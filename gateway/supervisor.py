@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from audit.checkpoint import NoteSigner
 from audit.sequencer import Sequencer
@@ -33,6 +33,7 @@ def up(settings: Settings, *, say: Say) -> None:
     """Run everything until a signal ends it.  Raises `Misconfigured` when the folder is in use."""
     instance = Instance(settings.data)
     instance.prepare()
+    signal.signal(signal.SIGTERM, _end)
     gc.disable()  # hundreds of thousands of objects that all stay: collecting between them costs a fifth of the start
     with instance.held():
         embedded = None if settings.database.url else EmbeddedDatabase(settings.data / "postgres")
@@ -50,6 +51,12 @@ def up(settings: Settings, *, say: Say) -> None:
                 embedded.stop()
             # Last of all: `down` has stopped the server when this is gone, the database included.
             (instance.folder / "run" / _STATE).unlink(missing_ok=True)
+
+
+def _end(*_: object) -> NoReturn:
+    """End by the way of every `finally`, the database's included; uvicorn raises the signal again when it has ended."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise SystemExit(0)
 
 
 def _run(settings: Settings, instance: Instance, say: Say) -> None:

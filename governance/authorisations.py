@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from audit.events import moment
@@ -22,6 +22,8 @@ from registry import queries as registered
 from registry.naming import Path, checked
 from registry.tables import DatasetVersion, FeatureViewVersion
 
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)  # what lies beyond cannot be written in every offset from UTC
+
 
 def request(  # noqa: PLR0913 - the terms of an authorisation
     tx: Transaction,
@@ -36,7 +38,7 @@ def request(  # noqa: PLR0913 - the terms of an authorisation
 ) -> Authorisation:
     """Ask for an authorisation; another person must approve it."""
     tx.require(Action.AUTHORISATION_REQUEST, Resource("authorisation", "new", checked(namespace, "namespace"), zone))
-    if ends_at.tzinfo is None or ends_at <= tx.now:
+    if ends_at.tzinfo is None or not tx.now < ends_at < FOREVER:
         raise Malformed("ends_at must be a moment in the future, with its offset from UTC")
     known = [registered.numbered(tx, DatasetVersion, path) for path in datasets]
     if any(dataset.zone != zone for dataset in known):
@@ -129,7 +131,11 @@ def train(  # noqa: PLR0913 - the terms of one run
         policy=str(rules.digest),
     )
     if decision and target.namespace != row.namespace:
-        raise OutsideAuthorisation(f"the authorisation is for models of {row.namespace}, not of {target.namespace}")
+        raise OutsideAuthorisation(
+            f"the authorisation is for models of {row.namespace}, not of {target.namespace}",
+            rule="training/namespace",
+            policy=str(rules.digest),
+        )
     if not decision:
         raise OutsideAuthorisation(decision.reason, advice=decision.advice, **decision.as_members())
     artifacts.decide_movement(tx, MovementKind.DISPATCH, view.zone, view.zone, view.tags, rules)

@@ -26,6 +26,8 @@ def promote(  # noqa: PLR0913 - what moves, where to, why, and what decides
     tx.require(Action.VERSION_PROMOTE, version.resource)
     if version.stage == to.value:
         raise Conflict(f"{path} stands in {to.value} already")
+    if to is Stage.NONE:
+        raise Conflict(f"{path} does not go back to the beginning of its life", advice="Archive it, or go on.")
     require_open(tx, version, Transition(to.value), zone=version.zone, notary=notary, rules=rules)
     before, version.stage = version.stage, to.value
     tx.record(

@@ -62,7 +62,9 @@ def reference(value: str, *, kind: bool = True) -> Markup:
 def _coded(whole: str, text: str, ends: str) -> Markup:
     """Return *text* as code that may wrap after *ends*; *whole* stands in the title when the text is shorter."""
     found = re.findall(rf"(?:(?!{ends}).)+{ends}*|{ends}+", text) if len(text) > _UNBROKEN else [text]
-    breakable = Markup("<wbr>").join(found)
+    # A line may end after an ellipsis (UAX 14), which would tear the id that it shortens.
+    held = [Markup('<span class="held">{}</span>').format(part) if "…" in part else part for part in found]
+    breakable = Markup("<wbr>").join(held)
     if text != whole:
         return Markup('<bdi dir="ltr" class="code" title="{}">{}</bdi>').format(whole, breakable)
     return Markup('<bdi dir="ltr" class="code">{}</bdi>').format(breakable)

@@ -14,14 +14,14 @@ _MENTION = re.compile(rf"\b[a-z][a-z-]*:(?:[\w.-]+/)?(?:{formats.UUID}|[\w.-]*[\
 
 
 def linked(text: str | Markup, *, sees_ledger: bool) -> Markup:
-    """Return *text* (escaped unless it is markup) with every reference in it isolated, short, and linked if allowed.
+    """Return *text* (escaped unless it is markup) with every reference in it isolated and short.
 
-    What is markup must hold no reference inside a tag.
+    Those with an id are linked: nobody can look for them by hand.  What is markup must hold no reference inside a tag.
     """
 
     def shown(found: re.Match[str]) -> str:
         reference = formats.reference(found[0])
-        if not sees_ledger:
+        if not sees_ledger or "@" in found[0]:
             return str(reference)
         return str(Markup('<a href="{}">{}</a>').format(addresses.ledger(resource=found[0]), reference))
 

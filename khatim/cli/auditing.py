@@ -95,9 +95,7 @@ def root_of(file: Path | None, handed_out: Mapping[str, Any]) -> tuple[Mapping[s
         root = json.loads(text)
     except (OSError, ValueError) as error:
         raise Malformed(f"{file} is not a trusted root: {error}") from error
-    source = (
-        f"of the file {file}" if file else "handed out by the registry itself (--trusted-root pins your own)"
-    )
+    source = f"of the file {file}" if file else "handed out by the registry itself (--trusted-root pins your own)"
     return root, f"{source}, {Digest.of(text.encode())}"
 
 

@@ -159,7 +159,7 @@ ROUTES: dict[str, Ask] = {
     "POST /v1/agents/{name}/retirement": ask(
         Action.AGENT_RETIRE, path="/v1/agents/{other_agent}/retirement", body=BECAUSE
     ),
-    "POST /v1/agent/identity": agents_only(),
+    "POST /v1/agent/identity": agents_only(body={"door": "http://127.0.0.1:9"}),
     "POST /v1/agent/jobs/claim": agents_only(Action.JOB_CLAIM),
     "POST /v1/agent/jobs/{name}/heartbeat": agents_only(
         Action.JOB_REPORT, zone=ZONE, path="/v1/agent/jobs/{job}/heartbeat", body={"fence": 99}

@@ -34,7 +34,7 @@ from registry.signing.signer import LocalSigner
 from runners.agents import AUDIENCE
 from tests.support.agents import FEATURES, HandAgent, digest
 from tests.support.http import BASE, Api, InProcess, good
-from tests.support.people import APPROVERS, DANA, PAVEL, PETRA, SAMI, VERA, Person
+from tests.support.people import APPROVERS, DANA, EVERYBODY, PAVEL, PETRA, SAMI, VERA, Person
 from tests.support.postgres import MIGRATED, Postgres
 
 Json = dict[str, Any]
@@ -286,27 +286,31 @@ class World:
         self.agent.do(JobKind.DEPLOY)
         return str(asked["id"])
 
+    def arrive(self) -> None:
+        """Let everybody be known, and enrol the agent of the story."""
+        for person in EVERYBODY:
+            good(self.as_(person).get("/v1/whoami"))
+        self.memory.agent = self.enrol().ref
+
     def tell(self, step: Step) -> None:
         """Tell one step of the story."""
-        match step:
-            case Step.EMPTY:
-                pass
-            case Step.ENROLLED:
-                self.memory.agent = self.enrol().ref
-            case Step.DATA:
-                self.ingest()
-            case Step.AUTHORISED:
-                self.memory.authorisation = self.authorise()
-            case Step.READY:
-                self.train()
-            case Step.EVALUATED:
-                self.evaluate()
-            case Step.APPROVED:
-                self.approve()
-            case Step.PRODUCTION:
-                self.promote()
-            case Step.SERVING:
-                self.memory.deployment = self.deploy()
+        steps: dict[Step, Callable[[], None]] = {
+            Step.ENROLLED: self.arrive,
+            Step.DATA: self.ingest,
+            Step.AUTHORISED: self._authorise,
+            Step.READY: self.train,
+            Step.EVALUATED: self.evaluate,
+            Step.APPROVED: self.approve,
+            Step.PRODUCTION: self.promote,
+            Step.SERVING: self._serve,
+        }
+        steps[step]()
+
+    def _authorise(self) -> None:
+        self.memory.authorisation = self.authorise()
+
+    def _serve(self) -> None:
+        self.memory.deployment = self.deploy()
 
 
 class Worlds:

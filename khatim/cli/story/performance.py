@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import threading
@@ -55,6 +56,7 @@ def play(out: Path, *, once: bool) -> None:
         screen.width = WIDTH
     with ExitStack() as after:
         after.enter_context(_ending_in_order())
+        after.enter_context(_settings_of_our_own())
         scratch = Path(
             after.enter_context(tempfile.TemporaryDirectory(prefix="khatim-demo-", ignore_cleanup_errors=True))
         )
@@ -85,13 +87,13 @@ def _perform(world: World, after: ExitStack) -> None:
 
 
 def _fail(screen: Console, world: World, error: KhatimError) -> None:
-    done = world.timeline.moments[-1].what if world.timeline.moments else "nothing"
-    screen.print(Text(f"{error.title()}: {error.detail}", style="bold red"), soft_wrap=True)
+    if failed := world.timeline.running:
+        screen.print(Text(f"Step {failed.step} failed: {failed.who}, {failed.what}", style="bold red"))
+    screen.print(Text(f"{error.title()}: {error.detail}", style="red"), soft_wrap=True)
     for key, value in error.members.items():
         screen.print(Text(f"  {key}: {value}"), soft_wrap=True)
     if error.advice:
         screen.print(Text(f"  {error.advice}", style="dim"), soft_wrap=True)
-    screen.print(Text(f"The last thing that worked: {done}.", style="dim"))
     for name in ("server.log", "agent.log"):
         log = world.scratch / name
         if log.exists() and (said := log.read_text(errors="replace")[-processes.TAIL :].strip()):
@@ -122,6 +124,21 @@ def _stay(screen: Console, world: World) -> None:
     screen.print(Text("Ctrl-C stops everything and throws the demo's data away.", style="dim"))
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
+
+
+@contextmanager
+def _settings_of_our_own() -> Iterator[None]:
+    """Set aside the settings of an outer installation: what a user has exported is not the story's."""
+    before = {key: value for key, value in os.environ.items() if key.startswith("KHATIM_")}
+    for key in before:
+        del os.environ[key]
+    os.environ.update(processes.SETTINGS)
+    try:
+        yield
+    finally:
+        for key in processes.SETTINGS:
+            del os.environ[key]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from khatim.cli.connection import address_in
 from khatim.errors import Misconfigured, Unavailable
 
 ROOT = Path(__file__).resolve().parents[3]
+SETTINGS = {"KHATIM_INSTANCE": "demo", "KHATIM_ZONE": "ae-onshore"}
+"""The installation's settings, for every process of the story and for the one that tells it."""
 START_S = 60.0
 STOP_S = 20.0
 TAIL = 3000
@@ -27,13 +29,11 @@ class Process:
         """Start ``python -m khatim`` with *arguments*; what it says goes to *log*."""
         self.name = name
         self._log = log
-        # An outer installation's settings are not the story's.
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("KHATIM_")}
         with log.open("ab") as file:
             self._child = subprocess.Popen(  # noqa: S603 - ourselves, with words of our own
                 [sys.executable, "-m", "khatim", *arguments],
                 cwd=ROOT,
-                env={**inherited, **(variables or {})},
+                env={**os.environ, **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -64,7 +64,7 @@ def start_server(data: Path, logs: Path) -> Process:
     """Start ``khatim up`` on the folder *data* with the demo's policies, on a free port."""
     overlay = ROOT / "policies" / "overlays" / "demo"
     arguments = ["up", "--data", str(data), "--port", "0", "--policies", str(overlay)]
-    return Process("server", arguments, logs / "server.log", {"KHATIM_INSTANCE": "demo", "KHATIM_ZONE": "ae-onshore"})
+    return Process("server", arguments, logs / "server.log")
 
 
 def await_server(server: Process, data: Path) -> str:

@@ -45,6 +45,7 @@ class Timeline:
         self.moments: list[Moment] = []
         self._console = console
         self._newest_entry = newest_entry
+        self.running: Moment | None = None  # what failed, when something did
         self._live = Live(console=console, transient=True, refresh_per_second=8)
         self._began = time.monotonic()
 
@@ -68,6 +69,7 @@ class Timeline:
         """Show that *who* does *what* until the block ends; what it sets as `result` is printed below."""
         now = Moment(step, who, what, zone)
         began = time.monotonic()
+        self.running = now
         self._live.update(_running(now))
         try:
             yield now
@@ -75,6 +77,7 @@ class Timeline:
             self._live.update("")
             self._show(now, Text("✗ ", style="bold red"), time.monotonic() - began)
             raise
+        self.running = None
         now.seconds = round(time.monotonic() - began, 3)
         now.entry = self._newest_entry()
         self.moments.append(now)

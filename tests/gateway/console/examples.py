@@ -21,7 +21,8 @@ MARIAM = parts.Who("person:0197a1c2-3f4e", "Mariam Al Ketbi")
 YOUSEF = parts.Who("person:0197a1c2-7b10", "Yousef Haddad")
 NOURA = parts.Who("person:0197a1c2-9d22", "Noura Al Suwaidi")
 OMAR = parts.Who("person:0197a1c2-c05a", "Omar Rahman")
-AGENT = parts.Who("agent:ae-health-1", kind=ActorKind.AGENT)
+AGENT = parts.Who("agent:01a20670-f80f-7413-bba8-95987715d424", "agent-1", ActorKind.AGENT, "ae-health")
+RETIRED = parts.Who("enrolment:01a20670-e000-7413-bba8-95987715d425", kind=ActorKind.AGENT)
 SERVICE = parts.Who("service:khatim", kind=ActorKind.SERVICE)
 
 CHROME = contexts.Chrome(
@@ -153,8 +154,8 @@ APPROVALS = (
         digest("a1"),
         "suspended",
         Words(
-            "Suspended by finding:0197-drift: inputs have drifted",
-            "علّقتها الملاحظة finding:0197-drift: انحرفت المدخلات",
+            "Suspended by finding:01a2067e-ed65-7bd5-9c2e-5d3b0a4f7c11: inputs have drifted",
+            "علّقتها الملاحظة finding:01a2067e-ed65-7bd5-9c2e-5d3b0a4f7c11: انحرفت المدخلات",
         ),
         "Reproduced the metrics on the held-out set; subgroup results are within tolerance.",
         BOUND,
@@ -212,7 +213,7 @@ _STORY: tuple[tuple[str, parts.Who, str, str, bool, parts.Phrase], ...] = (
         False,
         Words("Drift of mean radius: p = 0.0003", "انحراف في mean radius: p = 0.0003"),
     ),
-    ("finding.opened", AGENT, "finding:0197-drift", "ae-health", False, ""),
+    ("finding.opened", AGENT, "finding:01a2067e-ed65-7bd5-9c2e-5d3b0a4f7c11", "ae-health", False, ""),
     ("deployment.changed", AGENT, "deployment:1", "ae-health", False, ""),
     ("deployment.requested", MARIAM, "deployment:1", "ae-health", False, ""),
     ("version.promoted", OMAR, REF, "ae-health", False, ""),
@@ -224,11 +225,14 @@ _STORY: tuple[tuple[str, parts.Who, str, str, bool, parts.Phrase], ...] = (
     ("version.registered", AGENT, REF, "ae-health", False, ""),
     ("features.registered", AGENT, "features:oncology/cell-shape@1", "ae-health", False, ""),
     ("dataset.registered", AGENT, "dataset:oncology/wdbc@1", "ae-health", False, ""),
+    ("agent.enrolled", RETIRED, AGENT.ref, "ae-health", False, ""),
     ("quota.raised", SERVICE, "zone:ae-health", "", False, ""),
 )
 
 ENTRIES = tuple(
-    parts.EntryLine(1042 - place, at(20 - place), kind, who, about, zone, refused, summary)
+    parts.EntryLine(
+        1042 - place, at(20 - place), kind, who, about, zone, refused, summary, AGENT if about == AGENT.ref else None
+    )
     for place, (kind, who, about, zone, refused, summary) in enumerate(_STORY)
 )
 
@@ -317,9 +321,9 @@ VERSION = contexts.VersionPage(
             "ae-health",
             "suspended",
             at(18),
-            "agent:ae-health-1",
+            AGENT,
             Words("Inputs have drifted; policy suspends", "انحرفت المدخلات؛ وتقضي السياسة بالتعليق"),
-            "finding:0197-drift",
+            "finding:01a2067e-ed65-7bd5-9c2e-5d3b0a4f7c11",
         ),
         parts.Deployment("malignancy-shadow", "ae-onshore", "serving", at(12)),
     ),

@@ -54,22 +54,21 @@ def test_no_message_is_fuzzy() -> None:
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (1, "دقيقة واحدة"),
-        (2, "دقيقتين"),
-        (3, "دقائق"),
-        (10, "دقائق"),
-        (11, "دقيقة"),
-        (15, "دقيقة"),
-        (100, "دقيقة"),
-        (103, "دقائق"),
+        (1, "سريانها يوم واحد"),
+        (2, "سريانها يومان"),
+        (3, "3 أيام"),
+        (10, "10 أيام"),
+        (11, "11 يومًا"),
+        (15, "15 يومًا"),
+        (100, "100 يوم"),
+        (103, "103 أيام"),
     ],
 )
 def test_arabic_counts_in_six_forms(count: int, said: str) -> None:
-    text = translations("ar").ngettext(
-        "A link lives for %(count)s minute.", "A link lives for %(count)s minutes.", count
-    )
+    one = "It is signed, stands in the ledger under your name, and holds for %(shown)s day."
+    text = translations("ar").ngettext(one, one.replace(" day.", " days."), count)
 
-    assert said in text
+    assert said in text % {"shown": count}
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class Exported:
     def forged(
         self,
         to: Path,
-        change: Callable[[dict[str, bytes]], None] = lambda _: None,
+        change: Callable[[dict[str, bytes]], object] = lambda _: None,
         *,
         signed: bool = True,
         by: str = "",

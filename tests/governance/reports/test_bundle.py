@@ -26,7 +26,7 @@ from registry.signing.trust import dumps, trusted_root
 from tests.governance.reports.exported import Exported, export_to
 
 SPREAD = 400  # positions over the whole file, beside every byte of its structure
-Change = Callable[[dict[str, bytes]], None]
+Change = Callable[[dict[str, bytes]], object]
 
 
 def place_of(path: Path, **known: object) -> str:
@@ -126,12 +126,9 @@ def test_one_byte_changed_anywhere_is_named(copy: Path) -> None:
 
 def test_every_byte_of_the_structure_is_watched(copy: Path) -> None:
     chance = random.Random(3)
-    positions = list(structural(copy))
-    # A flip is caught where it stands, before anything behind it is read: the later ones cost most.
-    chosen = positions[:1500] + chance.sample(positions[1500:], 500) + positions[-400:]
     with archive.opened(copy) as opened:
         checksums = {one.at + 14 + place: one.name for one in opened.members.values() for place in range(4)}
-    for at in chosen:
+    for at in list(structural(copy)):
         place = bend(copy, at, chance.randrange(1, 256))
 
         assert place == checksums.get(at) or place.startswith("zip structure at byte "), (at, place)
@@ -186,10 +183,10 @@ def test_a_changed_added_or_lost_file_is_named(exported: Exported, tmp_path: Pat
     cases: list[tuple[str, Change]] = [
         ("report.html", spoil("report.html", b"Refused", b"Allowed")),
         ("extra.txt", lambda files: files.update({"extra.txt": b"x"})),
-        ("populations/refusals.csv", lambda files: files.pop("populations/refusals.csv") and None),
-        ("ledger/checkpoint", lambda files: files.pop("ledger/checkpoint") and None),
-        ("manifest.json", lambda files: files.pop("manifest.json") and None),
-        ("manifest.sigstore.json", lambda files: files.pop("manifest.sigstore.json") and None),
+        ("populations/refusals.csv", lambda files: files.pop("populations/refusals.csv")),
+        ("ledger/checkpoint", lambda files: files.pop("ledger/checkpoint")),
+        ("manifest.json", lambda files: files.pop("manifest.json")),
+        ("manifest.sigstore.json", lambda files: files.pop("manifest.sigstore.json")),
         ("populations/datasets.csv", swap("populations/datasets.csv", "populations/features.csv")),
         ("manifest.json", swap("manifest.json", "manifest.sigstore.json")),
         ("manifest.json", spoil("manifest.json", b'"createdBy":"p-adel"', b'"createdBy":"p-sami"')),
@@ -300,7 +297,7 @@ def test_a_population_of_another_name_or_form_is_refused(exported: Exported, tmp
 
 def test_statements_are_those_that_the_ledger_admitted(exported: Exported, tmp_path: Path) -> None:
     first = "attestations/001-dataset-snapshot-oncology-wdbc-1.sigstore.json"
-    lost = exported.forged(tmp_path / "a.zip", lambda files: files.pop(first) and None)
+    lost = exported.forged(tmp_path / "a.zip", lambda files: files.pop(first))
     other = exported.forged(tmp_path / "b.zip", spoil(first, b"{", b"{ "))
 
     assert place_of(lost) == "attestations/"
@@ -342,7 +339,7 @@ def test_a_ledger_with_another_entry_tile_or_checkpoint_is_refused(exported: Exp
     with archive.opened(exported.path) as opened:
         size = manifest.Manifest.loads(opened.read(manifest.MANIFEST)).ledger.size
     entries, tile = f"ledger/tile/entries/000.p/{size}", f"ledger/tile/0/000.p/{size}"
-    entry = exported.forged(tmp_path / "1.zip", spoil(entries, b'"role":"validator"', b'"role":"validators"'[:18]))
+    entry = exported.forged(tmp_path / "1.zip", spoil(entries, b'"role":"validator"', b'"role":"validatos"'))
     changed = exported.forged(tmp_path / "2.zip", spoil(entries, b"p-vera", b"p-sami"))
     leaf = exported.forged(tmp_path / "3.zip", lambda files: files.update({tile: b"\0" * 32 + files[tile][32:]}))
     unsigned = exported.forged(tmp_path / "4.zip", lambda files: files.update({"ledger/checkpoint": b"nothing\n"}))

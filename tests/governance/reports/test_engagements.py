@@ -172,7 +172,7 @@ def test_no_cell_is_a_formula_and_every_cell_can_be_read_back(files: dict[str, b
         for line in csv.reader(io.StringIO(files[f"populations/{one.name}.csv"].decode(), newline="")):
             assert not [cell for cell in line if cell[:1] in tuple("=+-@\t\r")]
 
-    assert [row["comment"] for row in rows(files, "approvals")][0] == FORMULA
+    assert next(row["comment"] for row in rows(files, "approvals")) == FORMULA
     assert f'"\'{FORMULA.replace(chr(34), chr(34) * 2)}"' in files["populations/approvals.csv"].decode()
 
 
@@ -233,7 +233,12 @@ def test_the_lineage_is_drawn_and_told_as_a_table(files: dict[str, bytes]) -> No
 
     assert len(drawings) == 2
     for one in drawings:
-        names = {text.text for text in ET.fromstring(one).iter("{http://www.w3.org/2000/svg}text")}
+        names = {
+            text.text
+            for text in ET.fromstring(one).iter(  # noqa: S314 - our own drawing
+                "{http://www.w3.org/2000/svg}text"
+            )
+        }
         assert {"oncology/malignancy@1", "oncology/wdbc@1", "oncology/cell-shape@1"} <= names
     for ref in ("features:oncology/cell-shape@1", "dataset:oncology/wdbc@1"):
         assert page.count(f">{ref}<") >= 2

@@ -325,7 +325,7 @@ def test_a_body_over_the_limit_is_refused_packed_or_not(client: httpx.Client) ->
     ("body", "encoding"),
     [
         (b"plain", "gzip"),
-        (gzip.compress(b"{}" * 500)[:-20], "gzip"),
+        (gzip.compress(b"{}" * 500, mtime=0)[:-20], "gzip"),
         (zlib.compress(b"{}")[:4], "deflate"),
         (b"{}", "br"),
     ],
