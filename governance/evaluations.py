@@ -11,7 +11,7 @@ from audit.transaction import Transaction
 from governance import work
 from governance.events import EvidenceSubmitted
 from governance.tables import Evidence, Job
-from khatim.errors import Conflict, Malformed
+from khatim.errors import Conflict, Malformed, SignatureInvalid
 from khatim.vocabulary import Action, Digest, JobKind, VersionStatus
 from khatim.wire import work as wire
 from registry import manifests, queries, versions
@@ -53,6 +53,8 @@ def submit(tx: Transaction, job: Job, outcome: wire.Evaluated, *, notary: Notary
     version = queries.numbered(tx, ModelVersion, job.spec["version"])
     subjects = [Digest.parse(job.spec["model"])]
     verified = notary.check(outcome.statement, statements.TEST_RESULT, subjects, zone=job.zone)
+    if outcome.evaluation != verified.predicate:
+        raise SignatureInvalid("the evaluation is not the one that was signed", advice="Do the evaluation again.")
     result = str(verified.predicate["result"])
     statement = notary.admit(tx, version.ref, outcome.statement, verified)
     row = _keep(tx, version, kind="evaluation", result=result, details=verified.predicate, statement=statement)

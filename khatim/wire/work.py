@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from khatim.wire.reports import CountsReport, DriftReport, FileReport, TestReport, TrainingReport
 from khatim.wire.requests import DigestText, ManifestFile, MediaType, Request
 
 
@@ -54,7 +55,7 @@ class Ingested(Request):
     kind: Literal["ingest"] = "ingest"
     data: Placed
     quarantine: Placed | None
-    report: dict[str, Any]
+    report: CountsReport
     statement: str
 
 
@@ -75,7 +76,7 @@ class Trained(Request):
     kind: Literal["train"] = "train"
     files: list[ManifestFile]
     placed: list[Placed]
-    training: dict[str, Any]
+    training: TrainingReport
     provenance: str
     model_signature: str
 
@@ -85,7 +86,7 @@ class Scanned(Request):
 
     kind: Literal["scan"] = "scan"
     passed: bool
-    files: list[dict[str, Any]]
+    files: list[FileReport]
     statement: str
 
 
@@ -93,7 +94,7 @@ class Evaluated(Request):
     """Outcome of an evaluation job."""
 
     kind: Literal["evaluate"] = "evaluate"
-    evaluation: dict[str, Any]
+    evaluation: TestReport
     statement: str
 
 
@@ -111,7 +112,7 @@ class Monitored(Request):
     """Outcome of a monitor job: one result per engine."""
 
     kind: Literal["monitor"] = "monitor"
-    results: list[dict[str, Any]]
+    results: list[DriftReport]
     captured: int
 
 
