@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -86,6 +87,11 @@ def listed(reader: Reader) -> list[answers.Agent]:
         for agent, seen_at in rows
         if reader.may(Action.READ, agent.resource)
     ]
+
+
+def known(reader: Reader, ids: Iterable[uuid.UUID]) -> dict[str, Agent]:
+    """Return agents by reference, for pages that name who acted; the caller has asked to read what they acted upon."""
+    return {row.ref: row for row in reader.scalars(select(Agent).where(Agent.id.in_(ids)))}
 
 
 def _ref_of_agent() -> ColumnElement[str]:

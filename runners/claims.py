@@ -31,7 +31,7 @@ def require_configuration(verified: VerifiedStatement, report: Sequence[Mapping[
 
 
 def _digests(verified: VerifiedStatement, *place: str) -> set[str]:
-    """Return the digests of the descriptors that stand at *place* of the predicate; what is no descriptor names none."""
+    """Return the digests of the descriptors at *place* of the predicate; what is no descriptor names none."""
     found: Any = verified.predicate
     for key in place:
         found = found.get(key) if isinstance(found, Mapping) else None

@@ -6,13 +6,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from sqlalchemy import select
-
 from audit.transaction import Reader
 from gateway.console import parts
 from khatim.vocabulary import ActorKind
 from registry import queries
-from runners.tables import Agent
+from runners.agents import known
 
 _PERSON, _AGENT = "person:", "agent:"
 _KINDS = {_AGENT: ActorKind.AGENT, "enrolment:": ActorKind.AGENT, "service:": ActorKind.SERVICE}
@@ -27,7 +25,7 @@ class Names:
         people = sorted(ref for ref in asked if ":" not in ref)
         agents = [found for ref in sorted(asked) if (found := _id_of(ref))]
         self._people = queries.people(reader, people) if people else {}
-        self._agents = _agents(reader, agents) if agents else {}
+        self._agents = known(reader, agents) if agents else {}
 
     def who(self, ref: str) -> parts.Who:
         """Return an actor as shown to people; without a name where none is known."""
@@ -40,10 +38,6 @@ class Names:
         """Return the person or agent that an entry is about; None for other things and where no name is known."""
         who = self.who(ref.removeprefix(_PERSON))
         return parts.Who(ref, who.name, who.kind, who.zone) if who.name else None
-
-
-def _agents(reader: Reader, ids: Iterable[uuid.UUID]) -> dict[str, Agent]:
-    return {row.ref: row for row in reader.scalars(select(Agent).where(Agent.id.in_(ids)))}
 
 
 def _id_of(ref: str) -> uuid.UUID | None:
