@@ -102,11 +102,8 @@ def suspend_all(tx: Transaction, version: ModelVersion, *, finding: str, rule: s
 
 
 def restore(tx: Transaction, version: ModelVersion, *, finding: str) -> list[Approval]:
-    """Let suspended approvals count again when their finding is resolved."""
-    named = finding.partition(":")[2]
-    suspended = [
-        row for row in queries.approvals_of(tx, version.ref) if row.state == "suspended" and named in row.state_because
-    ]
+    """Let suspended approvals count again when the last finding that asked for it is resolved."""
+    suspended = [row for row in queries.approvals_of(tx, version.ref) if row.state == "suspended"]
     for row in suspended:
         row.state, row.state_because = "active", ""
     if suspended:

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import uuid
-
 from audit.transaction import Transaction
 from governance import promotion, queries, work
 from governance.events import DeploymentChanged, DeploymentRequested
 from governance.tables import Deployment, Finding, Job
-from khatim.errors import Conflict
+from khatim.errors import Conflict, Malformed
 from khatim.vocabulary import Action, Digest, JobKind
 from khatim.wire import work as wire
 from policies.facts import Transition
@@ -54,7 +52,9 @@ def request(tx: Transaction, path: str, *, zone: str, notary: Notary, rules: Pol
             policy=str(rules.digest),
         )
     )
-    model = next(file for file in version.files if file["format"] == "onnx")
+    model = next((file for file in version.files if file["format"] == "onnx"), None)
+    if model is None:
+        raise Malformed(f"{path} has no ONNX file, which is what runners load", advice="Register it as ONNX.")
     spec = {
         "deployment": str(row.id),
         "version": version.path,
@@ -100,10 +100,13 @@ def stop(tx: Transaction, name: str, *, because: str) -> Deployment:
 
 
 def suspend(tx: Transaction, row: Deployment, finding: Finding, *, because: str) -> None:
-    """Suspend a deployment because of a finding; policy decided it, the calling verb asked the permission."""
+    """Suspend a deployment because of a finding; policy decided it, the calling verb asked the permission.
+
+    One that has not begun to serve is refused: there is nothing that could go on when the finding is resolved.
+    """
     if row.state in ("requested", "serving"):
         row.finding_id = finding.id
-        _change(tx, row, "suspended", because=because)
+        _change(tx, row, "suspended" if row.state == "serving" else "refused", because=because)
 
 
 def serving_others(tx: Transaction, row: Deployment) -> list[Deployment]:
@@ -124,9 +127,9 @@ def stop_all_of(tx: Transaction, version: ModelVersion, *, because: str) -> None
             _change(tx, row, "stopped", because=because)
 
 
-def resume(tx: Transaction, row: Deployment, finding: uuid.UUID) -> None:
-    """Let a deployment serve again when the finding that suspended it is resolved."""
-    if row.state == "suspended" and row.finding_id == finding:
+def resume(tx: Transaction, row: Deployment) -> None:
+    """Let a suspended deployment serve again; no finding stands against it any more."""
+    if row.state == "suspended":
         row.finding_id = None
         _change(tx, row, "serving", because="")
 

@@ -12,6 +12,7 @@ from governance.events import FindingOpened, FindingResolved
 from governance.tables import Finding
 from khatim.errors import Conflict
 from khatim.vocabulary import Action, Resource
+from policies.runtime import Reaction
 from registry import queries as registered
 from registry.tables import ModelVersion
 
@@ -66,8 +67,19 @@ def resolve(tx: Transaction, name: str, *, because: str) -> Finding:
     row.state, row.resolved_by, row.resolved_because = "resolved", tx.actor.ref, because
     tx.record(FindingResolved(about=row.ref, namespace=row.namespace, zone=row.zone, because=because))
     if version_ref := row.details.get("version"):
-        version = registered.numbered(tx, ModelVersion, str(version_ref).partition(":")[2], for_update=True)
-        approvals.restore(tx, version, finding=row.ref)
-        for deployment in queries.deployments_of(tx, version.ref):
-            deployments.resume(tx, deployment, row.id)
+        _lift(tx, str(version_ref).partition(":")[2], row)
     return row
+
+
+def _lift(tx: Transaction, path: str, resolved: Finding) -> None:
+    """Take back what *resolved* caused, except where another open finding asks for the same."""
+    version = registered.numbered(tx, ModelVersion, path, for_update=True)
+    served = queries.deployments_of(tx, version.ref)
+    about = queries.findings_about(tx, [version.ref, *(one.ref for one in served)])
+    others = [one for one in about if one.state == "open" and one.consequence != Reaction.WARN.value]
+    if any(one.consequence == Reaction.SUSPEND.value for one in others):
+        return
+    approvals.restore(tx, version, finding=resolved.ref)
+    for deployment in served:
+        if deployment.ref not in {one.about for one in others}:
+            deployments.resume(tx, deployment)

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from audit.http import Read, SealedRoute, Tx
 from governance import (
+    aftermath,
     approvals,
     authorisations,
     data_work,
@@ -18,7 +19,6 @@ from governance import (
     monitors,
     promotion,
     queries,
-    work,
 )
 from governance.tables import Authorisation, Deployment, Finding, Job
 from khatim.wire import answers, proofs, requests
@@ -208,5 +208,4 @@ def job(reader: Read, name: str) -> answers.Job:
 @router.post("/jobs/{name}/cancellation")
 def cancel(tx: Tx, name: str, body: requests.Reason) -> answers.Job:
     """Cancel a job that has not ended."""
-    row = queries.identified(tx, Job, name, for_update=True)
-    return answers.Job.model_validate(work.cancel(tx, row, because=body.because))
+    return answers.Job.model_validate(aftermath.cancel(tx, name, because=body.because))

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
@@ -30,8 +31,11 @@ def public_pem(key: Ed25519PrivateKey | Ed25519PublicKey) -> str:
 
 
 def public_key(pem: str) -> Ed25519PublicKey:
-    """Read an Ed25519 public key from PEM; raises `Unauthenticated` for any other key."""
-    key = load_pem_public_key(pem.encode())
+    """Read an Ed25519 public key from PEM; raises `Unauthenticated` for anything else."""
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Unauthenticated("the token key cannot be read") from error
     if not isinstance(key, Ed25519PublicKey):
         raise Unauthenticated("the token key is not an Ed25519 key")
     return key
@@ -96,8 +100,13 @@ def read(  # noqa: PLR0913 - what a token is judged by
         raise Unauthenticated("the token is not valid") from error
     if claims.get("kind") != kind:
         raise Unauthenticated(f"this is not a token of kind {kind!r}")
-    if datetime.fromtimestamp(claims["exp"], UTC) + grace < at:
+    try:
+        begins, ends = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
+        is_over, is_early = ends + grace < at, begins - LEEWAY > at
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise Unauthenticated("the token is not valid") from error
+    if is_over:
         raise TokenExpired("the token has expired")
-    if datetime.fromtimestamp(claims["iat"], UTC) - LEEWAY > at:
+    if is_early:
         raise Unauthenticated("the token is not valid yet; compare the clocks of both machines")
     return claims

@@ -115,6 +115,7 @@ class VersionScanned(Event):
     status: str
     findings: Sequence[Mapping[str, Any]] = ()
     statement: str = ""
+    because: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

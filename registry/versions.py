@@ -102,6 +102,21 @@ def mark_scanned(
     return version
 
 
+def give_up_scan(tx: Transaction, version: ModelVersion, *, because: str) -> ModelVersion:
+    """Let a pending version fail because its files could not be scanned; the calling verb asked the permission."""
+    version.status, version.status_message = VersionStatus.FAILED.value, f"not scanned: {because}"
+    tx.record(
+        VersionScanned(
+            about=version.ref,
+            namespace=version.namespace,
+            zone=version.zone,
+            status=version.status,
+            because=version.status_message,
+        )
+    )
+    return version
+
+
 def revoke(tx: Transaction, version: ModelVersion, *, because: str) -> ModelVersion:
     """Revoke a version for good; runners stop it within seconds."""
     tx.require(Action.VERSION_REVOKE, version.resource)

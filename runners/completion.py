@@ -14,7 +14,7 @@ from governance import deployments, evaluations, lifecycle, monitors
 from governance.tables import Job
 from khatim import contracts
 from khatim.errors import Malformed
-from khatim.vocabulary import Digest, JobKind, JobState, Resource
+from khatim.vocabulary import Digest, Resource
 from khatim.wire import work as wire
 from policies.loading import PolicyBundle
 from registry import artifacts, datasets, manifests, queries, versions
@@ -54,14 +54,6 @@ def complete(tx: Transaction, name: str, body: wire.Complete, *, notary: Notary,
         case _:
             assert_never(body.outcome)
     return jobs.end(tx, job, outcome=made)
-
-
-def fail(tx: Transaction, name: str, body: wire.Failed) -> Job:
-    """Note that a held job failed; a deployment that failed for good is refused, with the runner's reason."""
-    job = jobs.fail(tx, name, body)
-    if job.kind == JobKind.DEPLOY.value and job.state == JobState.FAILED.value:
-        deployments.failed(tx, job, because=body.error)
-    return job
 
 
 def place_blob(tx: Transaction, placed: wire.Placed, *, zone: str, tags: Sequence[str], basis: str) -> None:

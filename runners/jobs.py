@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from audit.transaction import Transaction
-from governance import queries
+from governance import aftermath, queries
 from governance.events import JobClaimed, JobEnded, JobRequeued
 from governance.tables import Job
 from governance.work import spec_digest
@@ -96,13 +96,18 @@ def end(tx: Transaction, job: Job, *, outcome: str) -> Job:
 
 
 def fail(tx: Transaction, name: str, failed: wire.Failed) -> Job:
-    """Note that a held job failed; put it back into the queue when that may help and attempts are left."""
+    """Note that a held job failed; put it back into the queue when that may help and attempts are left.
+
+    When it has failed for good, a deployment is refused and a registration fails, with the runner's reason.
+    """
     job = held(tx, name, failed.fence)
     if failed.retry and job.attempts < MAX_ATTEMPTS:
         return _requeued(tx, job)
     job.error = failed.error
     job.outcome = {"problem": failed.problem} if failed.problem else {}
-    return _ended(tx, job, JobState.FAILED)
+    _ended(tx, job, JobState.FAILED)
+    aftermath.follow(tx, job, because=job.error)
+    return job
 
 
 def _held(tx: Transaction, name: str, fence: int, *, states: tuple[JobState, ...]) -> Job:
@@ -149,6 +154,7 @@ def _requeue_expired(tx: Transaction, zone: str) -> None:
         else:
             job.error = f"gave up after {job.attempts} attempts: the lease ran out each time"
             _ended(tx, job, JobState.FAILED)
+            aftermath.follow(tx, job, because=job.error)
 
 
 def _renewed(tx: Transaction, job_id: uuid.UUID, fence: int) -> datetime:

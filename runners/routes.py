@@ -83,7 +83,7 @@ def complete(tx: Tx, rules: Rules, pen: Pen, name: str, body: wire.Complete) -> 
 @router.post("/agent/jobs/{name}/failure")
 def fail(tx: Tx, name: str, body: wire.Failed) -> answers.Job:
     """Say that a job could not be done."""
-    return answers.Job.model_validate(completion.fail(tx, name, body))
+    return answers.Job.model_validate(jobs.fail(tx, name, body))
 
 
 @router.post("/agent/artifacts", status_code=201)

@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT_S + 40)
     left = [one for one in psutil.process_iter(["cmdline"]) if str(scratch) in " ".join(one.info["cmdline"] or [])]
     # PostgreSQL removes its pid file, which pg_ctl waits for, some moments before it ends.
-    _, left = psutil.wait_procs(left, timeout=5)
+    _, left = psutil.wait_procs(left, timeout=30)
     yield Run(done, out, left)
     for one in left:
         one.kill()

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from gateway.console import addresses, parts
-from gateway.console.names import Names
+from gateway.console.formats import short
+from gateway.console.names import Names, signer_of
 from gateway.console.wording import because_of
 from governance import tables
 from khatim.errors import SignatureInvalid
@@ -116,12 +117,13 @@ def bindings(members: Mapping[str, Any]) -> tuple[parts.Binding, ...]:
     return tuple(parts.Binding(what, str(value)) for what, values in pairs for value in values if value != "")
 
 
-def signatures(found: Iterable[Statement], notary: Notary) -> tuple[parts.Signature, ...]:
+def signatures(found: Iterable[Statement], notary: Notary, names: Names) -> tuple[parts.Signature, ...]:
     """Verify each statement now, and say so; newest first."""
-    return tuple(_signature(row, notary) for row in sorted(found, key=lambda row: row.signed_at, reverse=True))
+    newest = sorted(found, key=lambda row: row.signed_at, reverse=True)
+    return tuple(_signature(row, notary, names.about(signer_of(row.identity))) for row in newest)
 
 
-def _signature(row: Statement, notary: Notary) -> parts.Signature:
+def _signature(row: Statement, notary: Notary, who: parts.Who | None) -> parts.Signature:
     index, wrong = _verified(row.bundle, tuple(row.subjects), _Same(notary))
     problem = row.revoked_because or wrong
     return parts.Signature(
@@ -133,6 +135,7 @@ def _signature(row: Statement, notary: Notary) -> parts.Signature:
         statement=row.digest,
         is_verified=not problem,
         problem=problem,
+        who=who,
     )
 
 
@@ -185,7 +188,7 @@ def files(version: ModelVersion, rules: PolicyBundle) -> tuple[parts.File, ...]:
 def lineage(
     subject: str, nodes: Sequence[Node], deployments: Sequence[parts.Deployment], verified: Mapping[str, bool]
 ) -> parts.Lineage:
-    """Draw a lineage from its roots to the deployments; *verified* says by statement digest whether it holds."""
+    """Draw a lineage from its roots to the deployments; *verified* says by reference whether its signatures hold."""
     sources = {parent for node in nodes for parent, role in node.made_from if role == "source"}
     drawn = [
         parts.LineageNode(
@@ -194,17 +197,17 @@ def lineage(
             name=_shown(node),
             zone=node.zone,
             digest=node.digest,
-            is_verified=all(verified[row.digest] for row in node.statements) if node.statements else None,
+            is_verified=verified.get(node.ref),
             is_subject=node.ref == subject,
             href=_page(node.ref),
         )
         for node in reversed(nodes)
     ]
     edges = [parts.LineageEdge(parent, node.ref, role) for node in nodes for parent, role in node.made_from]
-    for number, one in enumerate(deployments):
-        ref = f"deployment:{number}"
-        drawn.append(parts.LineageNode(ref, "deployment", one.endpoint, one.zone))
-        edges.append(parts.LineageEdge(subject, ref, "deployed"))
+    for one in deployments:
+        name = one.endpoint.rpartition("/")[2] or short(one.ref.partition(":")[2])
+        drawn.append(parts.LineageNode(one.ref, "deployment", name, one.zone, is_verified=verified.get(one.ref)))
+        edges.append(parts.LineageEdge(subject, one.ref, "deployed"))
     return parts.Lineage(tuple(drawn), tuple(edges))
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 Group = Literal[
     "stage", "status", "role", "file-role", "verdict", "tally", "approval", "deployment", "kind", "lineage", "relation",
     "result", "metric", "binding", "bound", "operation", "certainty", "predicate", "member",
+    "job", "job-state", "finding",
 ]  # fmt: skip
 Tone = Literal["good", "warn", "stop", "info", "quiet"]
 
@@ -197,6 +198,23 @@ LABELS: dict[Group, dict[str, str]] = {
         "https://in-toto.io/attestation/test-result/v0.1": mark("Test result"),
         "https://khatim.dev/attestations/approval/v1": mark("Approval"),
         "https://khatim.dev/attestations/deployment/v1": mark("Deployment"),
+    },
+    "job": {
+        "ingest": mark("Ingestion"),
+        "materialise": mark("Feature materialisation"),
+        "train": mark("Training"),
+        "scan": mark("Scan of the files"),
+        "evaluate": mark("Evaluation"),
+        "deploy": mark("Deployment"),
+        "monitor": mark("Monitoring"),
+    },
+    "job-state": {
+        "done": mark("Done"),
+        "failed": mark("Failed"),
+        "cancelled": mark("Cancelled"),
+    },
+    "finding": {
+        "drift": mark("Inputs have drifted"),
     },
     "member": {
         "rule": mark("Rule"),

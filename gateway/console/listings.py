@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import func, select
 
@@ -16,12 +15,10 @@ from audit import export, ledger_tables
 from audit import queries as ledger
 from audit.transaction import Reader
 from gateway.console import contexts, labels, parts
-from gateway.console.names import Names
-from gateway.console.wording import because_of, joined, named
+from gateway.console.lines import entry_lines, names_in
 from governance import queries as decided
 from governance.tables import Approval
 from khatim.vocabulary import Access, Action, Actor, Stage, VersionStatus
-from khatim.wire import proofs
 from policies.facts import Transition
 from policies.loading import PolicyBundle
 from policies.requirements import UNDECLARED, Kind
@@ -29,7 +26,6 @@ from registry import queries
 from registry.tables import Model, ModelVersion
 
 PAGE = 50
-_REFUSED = ".refused"
 
 
 # --- models ---
@@ -151,47 +147,6 @@ def checkpoint(reader: Reader) -> parts.Checkpoint | None:
         at=row.at,
         pending=int(reader.scalar(select(func.count()).select_from(ledger_tables.outbox)) or 0),
     )
-
-
-def names_in(reader: Reader, found: Iterable[proofs.Entry], *others: str) -> Names:
-    """Look up who acts in entries, whom they are about, and the actors *others*."""
-    return Names(reader, [*others, *(ref for entry in found for ref in (entry.actor, entry.resource))])
-
-
-def entry_lines(found: Sequence[proofs.Entry], names: Names) -> tuple[parts.EntryLine, ...]:
-    """Return entries as lines, with the names of their actors."""
-    return tuple(
-        parts.EntryLine(
-            index=entry.index,
-            at=entry.at,
-            kind=entry.kind,
-            who=names.who(entry.actor),
-            resource=entry.resource,
-            zone=entry.zone,
-            is_refusal=entry.kind.endswith(_REFUSED),
-            summary=_gist(entry.kind, entry.body.get("payload") or {}),
-            about=names.about(entry.resource),
-        )
-        for entry in found
-    )
-
-
-def _gist(kind: str, payload: Mapping[str, Any]) -> parts.Phrase:
-    """Return what an entry comes to, in a few words."""
-    groups: dict[str, tuple[labels.Group, str]] = {
-        "approval.granted": ("role", "role"),
-        "approvals.changed": ("approval", "state"),
-        "evidence.submitted": ("result", "result"),
-        "version.promoted": ("stage", "to"),
-        "version.scanned": ("status", "status"),
-    }
-    if kind in groups:
-        group, key = groups[kind]
-        return named(group, str(payload.get(key, "")))
-    if kind == "deployment.changed":
-        state, because = named("deployment", str(payload.get("state", ""))), because_of(str(payload.get("because", "")))
-        return joined(state, because) if because else state
-    return because_of(str(payload.get("detail") or payload.get("because") or ""))
 
 
 def sees_ledger(access: Access, actor: Actor) -> bool:

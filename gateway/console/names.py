@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable
 
@@ -13,6 +14,8 @@ from registry import queries
 from runners.agents import known
 
 _PERSON, _AGENT = "person:", "agent:"
+# `registry.signing.identity`: an agent of a zone, or a person; services have no names of their own.
+_SIGNER = re.compile(r"spiffe://[^/]+/(?:agent/[^/]+/(?P<agent>[^/]+)|person/(?P<person>[^/]+))")
 _KINDS = {_AGENT: ActorKind.AGENT, "enrolment:": ActorKind.AGENT, "service:": ActorKind.SERVICE}
 
 
@@ -22,7 +25,7 @@ class Names:
     def __init__(self, reader: Reader, refs: Iterable[str]) -> None:
         """Look up *refs*: actors, or what entries are about.  Those of other things are left alone."""
         asked = {ref.removeprefix(_PERSON) for ref in refs}
-        people = sorted(ref for ref in asked if ":" not in ref)
+        people = sorted(ref for ref in asked if ref and ":" not in ref)
         agents = [found for ref in sorted(asked) if (found := _id_of(ref))]
         self._people = queries.people(reader, people) if people else {}
         self._agents = known(reader, agents) if agents else {}
@@ -38,6 +41,14 @@ class Names:
         """Return the person or agent that an entry is about; None for other things and where no name is known."""
         who = self.who(ref.removeprefix(_PERSON))
         return parts.Who(ref, who.name, who.kind, who.zone) if who.name else None
+
+
+def signer_of(identity: str) -> str:
+    """Return the actor whose name stands in a certificate; empty for services."""
+    found = _SIGNER.fullmatch(identity)
+    if found is None:
+        return ""
+    return found["person"] or _AGENT + found["agent"]
 
 
 def _id_of(ref: str) -> uuid.UUID | None:

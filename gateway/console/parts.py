@@ -158,6 +158,7 @@ class Signature:
     statement: str  #: digest of the statement
     is_verified: bool  #: whether it verified when last checked
     problem: Phrase = ""  #: why not
+    who: Who | None = None  #: the person or agent whose identity it is, when known
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,8 @@ class Lineage:
 class Deployment:
     """One endpoint that serves this version, or did."""
 
-    endpoint: str  #: its name
+    ref: str  #: its reference in the ledger
+    endpoint: str  #: its address; empty before it serves
     zone: str  #: where it answers
     state: Literal["requested", "serving", "refused", "suspended", "stopped"]  #: what it does now
     since: datetime  #: since when

@@ -7,8 +7,8 @@ from audit import queries as ledger
 from audit.transaction import Reader
 from gateway.console import contexts, deciding, evidence, parts
 from gateway.console.deciding import Case
-from gateway.console.listings import entry_lines, names_in
-from gateway.console.names import Names
+from gateway.console.lines import entry_lines, names_in
+from gateway.console.names import Names, signer_of
 from gateway.console.wording import because_of
 from governance import facts, queries
 from governance.tables import Deployment
@@ -43,8 +43,6 @@ def version_page(
     aliases = registered.aliases_of(reader, version.namespace, version.name)
     deployed = registered.statements_of(reader, [row.ref for row in case.deployments])
     everything = [row for node in case.nodes for row in node.statements]
-    signed = evidence.signatures([*everything, *deployed], notary)
-    about = {row.digest for row in (*case.nodes[0].statements, *deployed)}
     by_id = {row.id: row.digest for row in everything}
     history = _history(case)
     told = [one for one in reversed(history) if one.resource == version.ref][:HISTORY]
@@ -55,7 +53,14 @@ def version_page(
         *(row.approver for row in case.approvals),
         *(row.submitted_by for row in case.evidence),
         *(row.agent for row in case.deployments),
+        *(signer_of(row.identity) for row in (*everything, *deployed)),
     )
+    signed = evidence.signatures([*everything, *deployed], notary, names)
+    about = {row.digest for row in (*case.nodes[0].statements, *deployed)}
+    holds = {one.statement: one.is_verified for one in signed}
+    verified: dict[str, bool] = {}
+    for row in (*everything, *deployed):
+        verified[row.about] = verified.get(row.about, True) and holds[row.digest]
     deployments = tuple(_deployment(row, names) for row in reversed(case.deployments))
     approve, why_not = deciding.approve_form(case)
     gate = deciding.gate_of(case)
@@ -94,9 +99,7 @@ def version_page(
         scan=next((evidence.scan(row) for row in reversed(case.evidence) if row.kind == "scan"), None),
         signatures=tuple(one for one in signed if one.statement in about),
         files=evidence.files(version, rules),
-        lineage=evidence.lineage(
-            version.ref, case.nodes, deployments, {one.statement: one.is_verified for one in signed}
-        ),
+        lineage=evidence.lineage(version.ref, case.nodes, deployments, verified),
         deployments=deployments,
         residency=evidence.residency(history, version.zone, rules),
         history=entry_lines(told, names),
@@ -114,7 +117,8 @@ def _history(case: Case) -> list[proofs.Entry]:
 
 def _deployment(row: Deployment, names: Names) -> parts.Deployment:
     return parts.Deployment(
-        endpoint=row.endpoint or str(row.id),
+        ref=row.ref,
+        endpoint=row.endpoint,
         zone=row.zone,
         state=row.state,  # type: ignore[arg-type]  # a check constraint holds it
         since=row.changed_at,

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -109,4 +110,11 @@ def run(
     Console(stderr=True, highlight=False).print(
         f"[dim]khatim agent:[/] {agent.connection.identity.agent} of zone {agent.zone.name}, door {agent.url}"
     )
+    # uvicorn raises the signal again when it has ended; what was captured is written on the way out.
+    signal.signal(signal.SIGTERM, _end)
     agent.run()
+
+
+def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise SystemExit(0)

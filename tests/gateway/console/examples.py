@@ -288,6 +288,7 @@ VERSION = contexts.VersionPage(
             12,
             digest("s3"),
             True,
+            who=AGENT,
         ),
         parts.Signature(
             "https://slsa.dev/provenance/v1",
@@ -317,7 +318,8 @@ VERSION = contexts.VersionPage(
     lineage=LINEAGE,
     deployments=(
         parts.Deployment(
-            "malignancy",
+            "deployment:oncology/01a2067e-ed65-7bd5-9c2e-5d3b0a4f7c22",
+            "http://10.0.0.7:8443/v2/models/malignancy",
             "ae-health",
             "suspended",
             at(18),
@@ -325,7 +327,9 @@ VERSION = contexts.VersionPage(
             Words("Inputs have drifted; policy suspends", "انحرفت المدخلات؛ وتقضي السياسة بالتعليق"),
             "finding:01a2067e-ed65-7bd5-9c2e-5d3b0a4f7c11",
         ),
-        parts.Deployment("malignancy-shadow", "ae-onshore", "serving", at(12)),
+        parts.Deployment(
+            "deployment:oncology/01a2067e-ed65-7bd5-9c2e-5d3b0a4f7c23", "", "ae-onshore", "requested", at(12)
+        ),
     ),
     residency=(
         parts.Residency(

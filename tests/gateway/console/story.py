@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,16 +19,17 @@ from gateway.composition import Parts
 from governance import approvals, deployments, evaluations, promotion
 from governance.tables import Evidence
 from khatim.errors import KhatimError
-from khatim.vocabulary import Actor, ActorKind, Digest, Role, Stage
+from khatim.vocabulary import NOBODY, Actor, ActorKind, Digest, Role, Stage
+from khatim.wire import work as wire
 from policies.facts import Transition
 from registry import artifacts, datasets, manifests, people, queries, versions
 from registry.signing import oms, statements
 from registry.tables import ModelVersion
+from runners import enrolment
 
 PATH = "oncology/malignancy@1"
 PAGE = "/console/models/oncology/malignancy/versions/1"
 ZONE = "ae-health"
-AGENT = Actor("agent:0197a1c2", ActorKind.AGENT, frozenset({Role.AGENT}), ZONE)
 ENGINEER = Actor("p-engineer", ActorKind.PERSON, frozenset({Role.DATA_ENGINEER}))
 SCIENTIST = Actor("p-scientist", ActorKind.PERSON, frozenset({Role.DATA_SCIENTIST}))
 VALIDATOR = Actor("p-validator", ActorKind.PERSON, frozenset({Role.VALIDATOR}))
@@ -86,11 +88,12 @@ class Story:
     def __init__(self, wiring: Parts) -> None:
         """Take the parts."""
         self.wiring = wiring
+        self.agent = NOBODY
 
     def sign(self, payload: bytes) -> str:
         """Sign a statement as the zone's agent."""
         notary = self.wiring.notary
-        return notary.signer_for(notary.agent(ZONE, "agent-1")).sign(payload)
+        return notary.signer_for(notary.agent(ZONE, self.agent.ref.removeprefix("agent:"))).sign(payload)
 
     def bundle(self, kind: str, subjects: Sequence[tuple[str, Digest]]) -> str:
         """Return a signed provenance of build type *kind*."""
@@ -101,12 +104,21 @@ class Story:
         """Keep a signed statement, as the completion of a job does."""
         return self.wiring.notary.admit(tx, about, bundle, self.wiring.notary.check(bundle, kind, subjects, zone=ZONE))
 
+    def enrol(self) -> None:
+        """Let the zone's agent join with a one-time token."""
+        newcomer = Actor(f"enrolment:{uuid.uuid4()}", ActorKind.AGENT, frozenset({Role.AGENT}), ZONE)
+        issuer, body = self.wiring.local_tokens.issuer, wire.Enrol(name="agent-1", door="http://127.0.0.1:1")
+        with self.wiring.ledger.transaction(newcomer) as tx:
+            known = enrolment.redeem(tx, body, issuer=issuer, notary=self.wiring.notary)
+        self.agent = Actor(known.agent, ActorKind.AGENT, frozenset({Role.AGENT}), ZONE)
+
     def register(self) -> None:
         """Register dataset, feature view and version, each signed by the zone's agent."""
+        self.enrol()
         for actor, name in NAMES.items():
             with self.wiring.ledger.transaction(actor) as tx:
                 people.know(tx, actor.ref, name)
-        with self.wiring.ledger.transaction(AGENT) as tx:
+        with self.wiring.ledger.transaction(self.agent) as tx:
             for digest, size in ((CSV, 900), (DATA, 800), (FEATURES, 700), (MODEL, 184_231)):
                 artifacts.place(
                     tx,
@@ -151,7 +163,7 @@ class Story:
 
     def scan_and_evaluate(self) -> None:
         """Let the scan make the version ready, and a signed test result arrive."""
-        with self.wiring.ledger.transaction(AGENT) as tx:
+        with self.wiring.ledger.transaction(self.agent) as tx:
             version = queries.numbered(tx, ModelVersion, PATH)
             report = [
                 {

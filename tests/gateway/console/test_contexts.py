@@ -20,7 +20,7 @@ DOCUMENTED: list[Any] = [
     for _, cls in inspect.getmembers(module, is_dataclass)
     if cls.__module__ == module.__name__
 ]
-PAGE_WIDE = {"lang", "direction", "theme", "ui", "piece", "ref", "section_name", "caller", "_trans"}
+PAGE_WIDE = {"lang", "direction", "theme", "ui", "piece", "ref", "section_name", "caller", "_trans", "command"}
 
 
 @pytest.mark.parametrize("cls", DOCUMENTED, ids=lambda cls: cls.__name__)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
+from gateway.console import addresses
 from gateway.embedded import EmbeddedDatabase
 from tests.gateway.console.conftest import sequence
 from tests.gateway.console.pages import Element, read
@@ -19,6 +20,7 @@ from tests.gateway.console.story import (
     PAGE,
     SCIENTIST,
     VALIDATOR,
+    ZONE,
     Story,
 )
 
@@ -199,6 +201,37 @@ def test_an_entry_comes_with_its_bytes_and_a_proof_that_leads_to_the_root(told: 
     assert '"index": 2' in text
     assert "Inclusion proof" in text
     assert browser.get("/console/ledger/99999").status_code == 404
+
+
+def test_an_agent_is_shown_by_its_name_and_a_short_id_and_whole_in_the_entry(told: Story) -> None:
+    browser, ref = told.browser(AUDITOR), told.agent.ref
+    whole, short = ref.removeprefix("agent:"), f"{ref[6:14]}…{ref[-4:]}"
+    rows = read(browser.get("/console/ledger").text).all("tbody")[0].all("tr")
+    scanned = next(row for row in rows if "version.scanned" in row.text())
+    enrolled = next(row for row in rows if "agent.enrolled" in row.text())
+    page = read(browser.get(PAGE).text)
+    header = next(e for e in page.all("article") if e.get("class") == "evaluation").text()
+    entry = read(browser.get("/console/ledger/0").text)
+
+    for text in (scanned.text(), enrolled.text(), header):
+        assert "agent-1" in text
+        assert f"agent in {ZONE}" in text
+        assert short in text
+        assert whole not in text
+    assert [e for e in scanned.walk() if e.get("title") == ref]
+    assert [a.get("href") for a in enrolled.all("a")][1] == addresses.ledger(resource=ref)
+    assert "service:khatim" in entry.text()
+    index = next(row for row in rows if "version.scanned" in row.text()).all("a")[0].get("href")
+    assert ref in read(browser.get(index).text).text()
+
+
+def test_signatures_name_who_signed(told: Story) -> None:
+    told.approve(VALIDATOR)
+    page = read(told.browser(AUDITOR).get(PAGE).text)
+    table = next(t for t in page.all("table") if t.all("caption")[0].text() == "Signatures").text()
+
+    assert "Yousef Haddad" in table
+    assert "agent-1" in table
 
 
 def test_who_may_not_read_the_ledger_gets_no_way_there(told: Story) -> None:
