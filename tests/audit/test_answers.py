@@ -34,9 +34,7 @@ def test_without_a_key_a_second_request_is_a_second_request(world: World) -> Non
 
 def test_another_body_under_the_same_key_is_refused(world: World) -> None:
     good(world.as_(SAMI).post(CREATE, {"description": "once"}, key="k"))
-    body = problem(
-        world.as_(SAMI).post(CREATE, {"description": "another"}, key="k"), 409, "idempotency-mismatch"
-    )
+    body = problem(world.as_(SAMI).post(CREATE, {"description": "another"}, key="k"), 409, "idempotency-mismatch")
 
     assert "new key" in body["advice"]
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ URLS = {"url": "postgresql://a", "owner_url": "postgresql://b", "sequencer_url":
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Start with an environment that says nothing about Khatim."""
     for name in [name for name in os.environ if name.startswith("KHATIM_")]:
         monkeypatch.delenv(name)
-    yield monkeypatch
+    return monkeypatch
 
 
 def refused(**given: Any) -> str:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens: what was signed is read back by whom it is meant for, as what it is, while its time lasts, and by no other."""
+"""Tokens: what was signed is read back by whom it is meant for, as what it is, while its time lasts."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -204,10 +205,8 @@ def test_a_token_without_one_of_its_claims_is_not_valid(missing: str) -> None:
 def test_garbage_is_not_valid_whoever_looks(garbage: str) -> None:
     with pytest.raises(Unauthenticated):
         read(garbage)
-    try:
+    with contextlib.suppress(Unauthenticated):
         tokens.kind_of(garbage)
-    except Unauthenticated:
-        pass
 
 
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: by_hand({"alg": "EdDSA"}, raw)))

@@ -326,7 +326,8 @@ def test_an_error_that_is_too_long_is_refused(enrolled: World) -> None:
 
 def test_jobs_are_listed_newest_first_and_page_by_page(enrolled: World) -> None:
     names = asked(enrolled, 3)
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = good(enrolled.as_(ADEL).get(f"/v1/jobs?limit=2&cursor={cursor}"))
         seen += [one["id"] for one in page["items"]]

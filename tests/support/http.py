@@ -105,6 +105,21 @@ class Api:
             sent["Idempotency-Key"] = key
         return self.http.request(method, path, json=body, headers=sent)
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        content: bytes,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send raw bytes, as JSON unless *headers* say otherwise."""
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        if self._token is not None:
+            sent["Authorization"] = f"Bearer {self._token()}"
+        return self.http.request(method, path, params=query, content=content, headers=sent)
+
     def get(self, path: str) -> httpx.Response:
         """Read."""
         return self.call("GET", path)
