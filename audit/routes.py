@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
@@ -13,6 +13,8 @@ from khatim.vocabulary import Action
 from khatim.wire import answers, proofs
 
 router = APIRouter(tags=["ledger"])
+TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 
 
 @router.get("/v1/ledger/entries")
@@ -41,21 +43,21 @@ def receipt(reader: Read, index: int) -> proofs.Receipt:
     return queries.receipt(reader, index)
 
 
-@router.get("/ledger/checkpoint")
+@router.get("/ledger/checkpoint", response_class=Response, responses=TEXT)
 def checkpoint(reader: Read) -> Response:
     """Return the latest signed checkpoint (C2SP tlog-checkpoint)."""
     reader.require(Action.LEDGER_READ, queries.LEDGER)
     return Response(export.latest_note(reader.connection()), media_type="text/plain; charset=utf-8")
 
 
-@router.get("/ledger/tile/{path:path}")
+@router.get("/ledger/tile/{path:path}", response_class=Response, responses=BYTES)
 def tile(reader: Read, path: str) -> Response:
     """Return one tile or entry bundle (C2SP tlog-tiles)."""
     reader.require(Action.LEDGER_READ, queries.LEDGER)
     return Response(export.tile_bytes(reader.connection(), f"tile/{path}"), media_type="application/octet-stream")
 
 
-@router.get("/ledger/payload/{digest}")
+@router.get("/ledger/payload/{digest}", response_class=Response, responses=BYTES)
 def payload(reader: Read, digest: str) -> Response:
     """Return a payload that was too large for its entry."""
     reader.require(Action.LEDGER_READ, queries.LEDGER)

@@ -37,6 +37,7 @@ def create(parts: Parts) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        responses=problems.DESCRIBED,
         middleware=[Middleware(FrontDoor, max_body=parts.settings.max_body)],
     )
     app.state.authenticate = parts.authenticator

@@ -17,6 +17,28 @@ from khatim.errors import PROBLEM_BASE, KhatimError, Malformed, NotFound, Unauth
 
 log = logging.getLogger("khatim.gateway.problems")
 MEDIA_TYPE = "application/problem+json"
+DESCRIBED: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem (RFC 9457): `type` says which; further members are what it is about.",
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status", "detail", "request_id"],
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                        "advice": {"type": "string"},
+                        "request_id": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
+"""How OpenAPI describes every answer that is not the one asked for."""
 _BAD_REQUEST, _NOT_FOUND = 400, 404
 
 

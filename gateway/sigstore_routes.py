@@ -19,6 +19,7 @@ from runners import agents
 
 Office = Annotated[Authority, Depends(part(Authority))]
 router = APIRouter(tags=["sigstore"])
+STAMP: dict[int | str, dict[str, Any]] = {201: {"content": {authority_http.TIMESTAMP_REPLY: {}}}}
 
 
 async def raw_body(request: Request) -> bytes:
@@ -39,7 +40,7 @@ def trust_bundle(office: Office) -> dict[str, Any]:
     return authority_http.trust_bundle(office)
 
 
-@router.post(trust.TIMESTAMP_PATH, status_code=201)
+@router.post(trust.TIMESTAMP_PATH, status_code=201, response_class=Response, responses=STAMP)
 def timestamp(reader: Read, office: Office, query: Annotated[bytes, Depends(raw_body)]) -> Response:
     """Timestamp a query (RFC 3161)."""
     reader.require(Action.STATEMENT_SUBMIT, Resource("statement", "new", zone=reader.actor.zone or ""))

@@ -233,8 +233,6 @@ class Scene:
     def call(self, caller: Caller, route: str, asked: Ask) -> httpx.Response:
         """Call *route* as *caller*."""
         method, _, mounted = route.partition(" ")
-        if asked.actions[-1:] == (Action.ENGAGEMENT_EXPORT,):
-            self.world.sequence()  # an export waits for the ledger
         role = next(iter(caller.roles)).value if caller.kind is ActorKind.PERSON else "validator"
         names = {**self.names, "role": role}
         return caller.api.call(method, filled(asked.path or mounted, names), filled(asked.body, names))
@@ -287,7 +285,6 @@ def scene(worlds: Worlds) -> Iterator[Scene]:
         body = {"zone": ZONE, "source": digest("wdbc.csv"), "contract": CONTRACT}
         dana = world.as_(person("Dana", Role.DATA_ENGINEER))
         job = dana.post("/v1/datasets/oncology/other/versions", body).json()["id"]
-        world.sequence()
         names = {
             "authorisation": world.memory.authorisation,
             "other_authorisation": authorisation,
@@ -298,7 +295,8 @@ def scene(worlds: Worlds) -> Iterator[Scene]:
             "ticket": ticket["token"],
             "job": job,
         }
-        yield Scene(world, names)
+        with world.sequencing():
+            yield Scene(world, names)
 
 
 @pytest.fixture(scope="module")

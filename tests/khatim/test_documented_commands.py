@@ -22,7 +22,7 @@ def lines_of(page: Path) -> list[str]:
     blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     joined = "\n".join(blocks).replace("\\\n", " ")
     found = re.findall(r"(?m)^(?:\$ )?(?:\S*/)?(?:python -m )?(khatim [^|&;<>\n]*)", joined)
-    return [re.sub(r"\s#.*", "", line) for line in found]
+    return sorted({re.sub(r"\s#.*", "", line).strip() for line in found})
 
 
 def understood(line: str) -> None:

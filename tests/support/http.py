@@ -42,7 +42,9 @@ class InProcess(httpx.BaseTransport):
         asked = httpx.Request(request.method, request.url, headers=request.headers, content=content())
         answer = await self._asgi.handle_async_request(asked)
         body = b"".join([piece async for piece in answer.aiter_raw()])
-        return httpx.Response(answer.status_code, headers=answer.headers, content=body, request=request)
+        return httpx.Response(
+            answer.status_code, headers=answer.headers, stream=httpx.ByteStream(body), request=request
+        )
 
 
 @dataclass(frozen=True)

@@ -152,10 +152,12 @@ class World:
 
     def told(self) -> list[Json]:
         """Return the events recorded since the last call (or since the world began), oldest first."""
-        # Those that have their place in the ledger already come first; the outbox keeps their order.
-        placed = self.sql('SELECT convert_from(entry, \'UTF8\') FROM ledger_entries WHERE "index" > 0 ORDER BY "index"')
-        waiting = self.sql("SELECT convert_from(body, 'UTF8') FROM ledger_outbox ORDER BY id")
-        events = [json.loads(entry)["event"] for (entry,) in placed] + [json.loads(body) for (body,) in waiting]
+        # One statement, one snapshot: an event is moving from the outbox into the ledger at this very moment.
+        rows = self.sql(
+            'SELECT 0, "index", convert_from(entry, \'UTF8\') FROM ledger_entries WHERE "index" > 0 '
+            "UNION ALL SELECT 1, id, convert_from(body, 'UTF8') FROM ledger_outbox ORDER BY 1, 2"
+        )
+        events = [json.loads(text) if waits else json.loads(text)["event"] for waits, _, text in rows]
         news, self._seen = events[self._seen :], len(events)
         return news
 
@@ -178,6 +180,19 @@ class World:
         finally:
             sequencer.close()
         return total
+
+    @contextmanager
+    def sequencing(self) -> Iterator[None]:
+        """Let events take their place in the ledger as they come, as beside a running server."""
+        signer = composition.ledger_signer(self.parts.settings, self.parts.instance)
+        stop = threading.Event()
+        thread = threading.Thread(target=Sequencer(self.url("khatim_sequencer"), signer.name, signer).run, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     # -- beneath --
 
