@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import psycopg
 from anyio.from_thread import BlockingPortal
+from fastapi import APIRouter, FastAPI
 from sqlalchemy import Engine
 
 from audit.sequencer import Sequencer
@@ -337,6 +338,7 @@ class Worlds:
         self._portal = portal
         self._folder = folder
         self._built: dict[Settings, Parts] = {}
+        self._router: APIRouter | None = None
         self._kept: dict[tuple[Path | None, Step], tuple[str, Memory]] = {}
 
     @contextmanager
@@ -366,7 +368,7 @@ class Worlds:
         clock = Clock()
         engine = self._postgres.engine(database)
         parts = self._parts(engine, clock, policies, settings)
-        transport = InProcess(app.create(parts), self._portal)
+        transport = InProcess(self._mounted(parts), self._portal)
         try:
             with httpx.Client(transport=transport, base_url=BASE) as http:
                 world = World(parts, clock, http, self._postgres, database, memory)
@@ -374,6 +376,13 @@ class Worlds:
                 yield world
         finally:
             engine.dispose()
+
+    def _mounted(self, parts: Parts) -> FastAPI:
+        """Return the application; FastAPI reads the routes at the first request, which is done once for all worlds."""
+        made = app.create(parts)
+        self._router = self._router or made.router
+        made.router = self._router
+        return made
 
     def _parts(self, engine: Engine, clock: Clock, policies: Path | None, settings: Json) -> Parts:
         """Return the parts of a server; reading the policies takes longest and is done once for all worlds."""
