@@ -12,8 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from audit import entries
+from audit import entries, epochs
 from audit.entries import Columns
+from audit.epochs import Epoch
 from audit.merkle import HASH_SIZE, leaf_hash
 from audit.tiles import Frontier, FullTile
 from khatim.errors import LedgerInvalid
@@ -24,7 +25,8 @@ class LedgerReport:
     """What a verified ledger holds.
 
     *head* is the SHA-256 of the last entry, *first_at* and *last_at* the earliest and latest moment that any event
-    gives, *kinds* the number of events of each kind.
+    gives, *kinds* the number of events of each kind.  *epochs* are its logs, oldest first: more than one when entries
+    were lost for good (`audit.epochs`); *origin* is that of the last.
     """
 
     origin: str
@@ -34,6 +36,7 @@ class LedgerReport:
     first_at: datetime
     last_at: datetime
     kinds: dict[str, int]
+    epochs: tuple[Epoch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,9 @@ class Walk:
     """A derivation under way: `step` for every entry, `compare` for every tile, `check` at every signed root."""
 
     def __init__(self, origin: str, vkey: str) -> None:
-        """Start before entry 0, which must open the ledger of this origin and key."""
+        """Start before entry 0, which must open the ledger of this origin and key, or of an epoch before it."""
         self.frontier = Frontier()
+        self.epochs: list[Epoch] = []
         self._origin, self._vkey = origin, vkey
         self._head = entries.NO_ENTRY
         self._kinds: Counter[str] = Counter()
@@ -58,6 +62,7 @@ class Walk:
         self._entry_fault: LedgerInvalid | None = None
         self._chain_fault: LedgerInvalid | None = None
         self._tile_fault: LedgerInvalid | None = None
+        self._opening_fault: LedgerInvalid | None = None
 
     def step(self, entry: bytes, stored_leaf: bytes) -> Step:
         """Take the next entry and the leaf hash stored for it; raises `LedgerInvalid` if it has not the form."""
@@ -70,16 +75,29 @@ class Walk:
             self._entry_fault = LedgerInvalid(f"{place} is not the one in the tree", place=place)
         if parsed.prev != self._head and not self._chain_fault:
             self._chain_fault = LedgerInvalid(f"{place} does not follow from the one before", place=place)
-        if index == 0 and not self._opens(parsed):
-            raise LedgerInvalid(f"entry 0 does not open the ledger of {self._origin} with this key", place=place)
+        self._open(parsed)
         self._kinds[columns.kind] += 1
         self._moments = [min([*self._moments, columns.at]), max([*self._moments, columns.at])]
         self._head = entries.link_of(entry)
         return Step(columns, entries.payload_digest_of(parsed.event), self.frontier.append(leaf))
 
-    def _opens(self, entry: entries.Entry) -> bool:
-        expected = {"origin": self._origin, "vkey": self._vkey}
-        return entry.event.get("kind") == entries.GENESIS and entry.event.get("payload") == expected
+    def _open(self, entry: entries.Entry) -> None:
+        """Note it if the entry opens an epoch; the ledger's first entry has to."""
+        if self.epochs:
+            opened = epochs.next_of(entry.event, entry.index, self.epochs[-1])
+        else:
+            opened = epochs.first_of(entry.event)
+        if opened:
+            self.epochs.append(opened)
+        elif entry.index:
+            return
+        if epochs.trusted(self.epochs, self._vkey):
+            self._opening_fault = None
+        elif entry.index == 0:
+            detail = f"entry 0 does not open the ledger of {self._origin} with this key"
+            self._opening_fault = LedgerInvalid(detail, place="entry 0")
+            if not opened:
+                raise self._opening_fault
 
     def compare(self, path: str, derived: bytes, found: bytes) -> None:
         """Remember it if a tile is not what its leaves lead to."""
@@ -98,6 +116,8 @@ class Walk:
 
     def finish(self, root: bytes) -> LedgerReport:
         """Compare with the last signed root and report; raises `LedgerInvalid` naming what was changed."""
+        if self._opening_fault:
+            raise self._opening_fault
         self.check(root, "root")
         fault = self._tile_fault or self._chain_fault or self._entry_fault
         if fault:
@@ -106,4 +126,13 @@ class Walk:
             raise LedgerInvalid("the ledger has no entries", place="entry 0")
         kinds = dict(sorted(self._kinds.items()))
         first_at, last_at = self._moments
-        return LedgerReport(self._origin, self.frontier.size, root, self._head, first_at, last_at, kinds)
+        return LedgerReport(
+            origin=self.epochs[-1].origin,
+            size=self.frontier.size,
+            root=root,
+            head=self._head,
+            first_at=first_at,
+            last_at=last_at,
+            kinds=kinds,
+            epochs=tuple(self.epochs),
+        )

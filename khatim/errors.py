@@ -6,6 +6,7 @@
     KhatimError                      500
     ├── Malformed                    422   the body or a value in it cannot be read
     │   ├── ContractUnreadable             a data contract is wrong in itself
+    │   ├── PersonalData                   a text that would stand in the ledger for ever names a person
     │   ├── DataUnreadable                 a data file cannot be parsed at all
     │   └── SchemaMismatch                 a file's columns are not those of its contract
     ├── Unauthenticated              401   no valid token
@@ -19,18 +20,24 @@
     │   ├── SeparationOfDuties             the same person on both sides
     │   ├── OutsideAuthorisation           the run is not inside a standing authorisation
     │   ├── FormatRefused                  the file format may not be served or promoted
-    │   └── TicketRefused                  the zone door does not honour this ticket
+    │   ├── TicketRefused                  the zone door does not honour this ticket
+    │   ├── RevokedRefused                 it rests on what was revoked
+    │   ├── ErasureHeld                    an obligation to keep stands against the erasure
+    │   └── Erased                         the person behind this reference was erased
     ├── Conflict                     409   the state does not allow it now
     │   ├── AlreadyExists                  the name or version is taken
     │   ├── StaleFence                     the lease belongs to somebody else by now
     │   └── IdempotencyMismatch            the key was used for another request
     ├── TooLarge                     413   over the size limit
     ├── StoreFull                    507   the zone's store has no room; nothing was kept
+    ├── RegistryFull                 507   the disk of the database or the ledger is full; nothing was changed
     ├── Suspended                    423   the endpoint's approval is suspended; names the finding
     ├── Unavailable                  503   a part that must answer does not (never a refusal)
+    │   └── LedgerReadOnly                 the ledger signs nothing until somebody has decided what happened
     ├── VerificationFailed           422   a signature, digest or binding does not hold
     │   ├── SignatureInvalid               a bundle does not verify
     │   └── LedgerInvalid                  chain, tree or checkpoint does not re-derive; names the place
+    │       └── LedgerForked               going on from here would contradict what was signed before
     ├── Misconfigured                500   settings contradict each other; refuses to start
     └── Unsealed                     500   a programming error caught before commit
         ├── UnrecordedChange               a governed row changed without an event
@@ -95,6 +102,15 @@ class Malformed(KhatimError):
 
 class ContractUnreadable(Malformed):
     """The data contract is wrong in itself."""
+
+
+class PersonalData(Malformed):
+    """A text that would stand in the ledger for ever names a person."""
+
+    advice = (
+        "Write business reasons only: no e-mail address, telephone number or identity number. "
+        "Name a colleague by the reference that the console shows."
+    )
 
 
 class DataUnreadable(Malformed):
@@ -164,6 +180,22 @@ class TicketRefused(Refused):
     """The zone door does not honour this ticket."""
 
 
+class RevokedRefused(Refused):
+    """This rests on something that was revoked."""
+
+    advice = "See what was revoked and why: khatim revocations.  Make it anew from what still holds."
+
+
+class ErasureHeld(Refused):
+    """An obligation to keep this stands against its erasure."""
+
+
+class Erased(Refused):
+    """The person behind this reference was erased."""
+
+    advice = "A reference is never given to somebody again: ask for a token under a new name."
+
+
 class Conflict(KhatimError):
     """The present state does not allow this."""
 
@@ -198,6 +230,16 @@ class StoreFull(KhatimError):
     status = 507
 
 
+class RegistryFull(KhatimError):
+    """The registry's disk is full; nothing was changed."""
+
+    status = 507
+    advice = (
+        "Reading, serving, revoking and signing in go on. Tell your platform engineer: free room on the volume, or "
+        "make it larger; writing goes on by itself."
+    )
+
+
 class Suspended(KhatimError):
     """The approval of this endpoint is suspended."""
 
@@ -208,6 +250,15 @@ class Unavailable(KhatimError):
     """A part that must answer does not."""
 
     status = 503
+
+
+class LedgerReadOnly(Unavailable):
+    """The ledger is read-only: nothing that must be recorded can change now."""
+
+    advice = (
+        "Reading and serving go on. Tell your platform engineer: khatim ledger recover plan says what was lost and "
+        "what can be done."
+    )
 
 
 class VerificationFailed(KhatimError):
@@ -222,6 +273,10 @@ class SignatureInvalid(VerificationFailed):
 
 class LedgerInvalid(VerificationFailed):
     """The ledger does not re-derive."""
+
+
+class LedgerForked(LedgerInvalid):
+    """The ledger does not extend what was signed before."""
 
 
 class Misconfigured(KhatimError):

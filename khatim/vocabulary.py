@@ -65,6 +65,7 @@ class Action(StrEnum):
 
     READ = "read"
     LEDGER_READ = "ledger.read"
+    LEDGER_RECOVER = "ledger.recover"
     AGENT_INVITE = "agent.invite"
     AGENT_RETIRE = "agent.retire"
     DATASET_INGEST = "dataset.ingest"
@@ -86,10 +87,15 @@ class Action(StrEnum):
     ARTIFACT_UPLOAD = "artifact.upload"
     ARTIFACT_DOWNLOAD = "artifact.download"
     ENGAGEMENT_EXPORT = "engagement.export"
+    PERSON_IDENTIFY = "person.identify"
+    PERSON_ERASE = "person.erase"
     JOB_CANCEL = "job.cancel"
     JOB_CLAIM = "job.claim"
     JOB_REPORT = "job.report"
     STATEMENT_SUBMIT = "statement.submit"
+    REVOCATION_RECORD = "revocation.record"
+    REVOCATION_RECORD_KEY = "revocation.record_key"
+    REVOCATION_LIFT = "revocation.lift"
 
 
 class Stage(StrEnum):
@@ -129,6 +135,26 @@ class JobState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class Revoked(StrEnum):
+    """What can be revoked: one signed statement, a key or certificate, who signs, or bytes."""
+
+    STATEMENT = "statement"
+    KEY = "key"
+    IDENTITY = "identity"
+    ARTIFACT = "artifact"
+
+
+class Basis(StrEnum):
+    """Whom a claim rests on: a row, the registry's pen, a person's own credential, an agent, witnesses, outside time."""
+
+    DECLARED = "declared"
+    SERVER_ATTESTED = "server-attested"
+    PERSON_BOUND = "person-bound"
+    RUNNER_ATTESTED = "runner-attested"
+    WITNESSED = "witnessed"
+    OUTSIDE_TIME = "outside-time"
 
 
 class FileRole(StrEnum):
