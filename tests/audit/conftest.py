@@ -26,6 +26,7 @@ def make_ledger_tables(url: str) -> None:
     """Create the ledger's tables and everything around them, as the first migration does."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
     with engine.begin() as connection:
+        connection.execute(text(ddl.event_holds()))
         Base.metadata.create_all(connection, tables=[ledger_tables.outbox, *ledger_tables.SEALED])
         for statement in ddl.upgrade():
             connection.execute(text(statement))

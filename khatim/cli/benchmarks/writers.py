@@ -18,12 +18,6 @@ from khatim.cli.benchmarks import processes
 from khatim.cli.benchmarks.installation import ZONE, parts_of
 from khatim.vocabulary import Action, Actor, ActorKind, Resource, Role
 
-_LOCK = 0x62656E6368  # "bench"
-_OUTBOX = "INSERT INTO ledger_outbox (body) VALUES (%s)"
-_PLAIN = "INSERT INTO bench_plain (body) VALUES (%s)"
-_LAST = "SELECT index, hash FROM bench_chain ORDER BY index DESC LIMIT 1"
-_CHAIN = "INSERT INTO bench_chain (index, prev, hash, body) VALUES (%s, %s, %s, %s)"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Noted(Event):
@@ -67,32 +61,10 @@ def through_the_transaction(plan: dict[str, Any]) -> Callable[[int], None]:
     return step
 
 
-def through_the_driver(plan: dict[str, Any]) -> Callable[[int], None]:
-    """Return a step that appends with one connection for each thread and as few statements as the mode allows."""
-    import psycopg
-
-    mode, local = plan["mode"], threading.local()
-
-    def step(number: int) -> None:
-        if not hasattr(local, "connection"):
-            local.connection = psycopg.connect(plan["database"])
-        body = event_body(mode, number)
-        with local.connection.transaction():
-            if mode == "chain":
-                local.connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-                index, prev = local.connection.execute(_LAST).fetchone() or (-1, bytes(32))
-                link = (index + 1, prev, sha256(prev + body).digest(), body)
-                local.connection.execute(_CHAIN, link)
-            else:
-                local.connection.execute(_PLAIN if mode == "plain" else _OUTBOX, (body,))
-
-    return step
-
-
 def main() -> None:
     """Write as the plan says and print how long each append took."""
     plan = processes.told()
-    step = through_the_transaction(plan) if plan["mode"] == "transaction" else through_the_driver(plan)
+    step = through_the_transaction(plan)
     taken: list[list[float]] = [[] for _ in range(plan["writers"])]
     gate = threading.Barrier(plan["writers"])
 
