@@ -30,7 +30,13 @@ SIGNALS = {
 # House, section 5: the transaction commits, and the sequencer, which numbers what was committed.
 COMMITTERS = {"audit/transaction.py", "audit/sequencer.py"}
 DEFAULT_EXTRAS = ("server", "agent", "training", "verify")
-IMPORT_NAMES = {"pyjwt": "jwt", "pyyaml": "yaml", "scikit-learn": "sklearn", "pyopenssl": "OpenSSL"}
+IMPORT_NAMES = {
+    "pyjwt": "jwt",
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+    "pyopenssl": "OpenSSL",
+    "python-pkcs11": "pkcs11",
+}
 # FastAPI finds its form parser by name; the model_signing command is run as the outsiders' tool it is.
 FOUND_BY_NAME = {"python_multipart", "model_signing", "OpenSSL"}
 TEXT = {".py", ".toml", ".md", ".yaml", ".yml", ".csv", ".conf", ".html", ".css", ".js", ".ini", ".txt", ".mako", ".po"}
