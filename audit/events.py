@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar
 
+from audit import personal
 from audit.canonical import canonical
 from khatim.errors import KhatimError
 from khatim.vocabulary import Action, Actor, Digest, Resource
@@ -72,8 +73,9 @@ def refusal_of(error: KhatimError, action: Action | None, resource: Resource | N
         zone=resource.zone if resource else "",
         action=action.value if action else "",
         error=error.slug(),
-        detail=error.detail,
-        members=plain(error.members),
+        # What was refused must be told, whatever was written into it.
+        detail=personal.redacted(error.detail),
+        members=personal.redacted(plain(error.members)),
     )
 
 

@@ -23,6 +23,8 @@ from khatim.errors import Unauthenticated
 from khatim.vocabulary import Actor
 
 Part = TypeVar("Part")
+ACTOR = "khatim.actor"
+"""Where a request's scope says who asks, once that is known."""
 
 
 def part(kind: type[Part]) -> Callable[[Request], Part]:
@@ -40,6 +42,7 @@ def actor_of(request: Request) -> Actor:
     actor: Actor = request.app.state.authenticate(request)
     if not actor.is_somebody:
         raise Unauthenticated("sign in first")
+    request.scope[ACTOR] = actor.ref
     return actor
 
 

@@ -9,35 +9,33 @@ is then recorded in a transaction of its own, because it is the event that an au
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, event, func, select
-from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import FromStatement, ORMExecuteState, Session, UOWTransaction
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import TextClause, TextualSelect, UpdateBase
 
-from audit import answers, outbox
+from audit import answers, halts, outbox, personal
 from audit.base import Base, Governed
 from audit.events import Event, body_of, refusal_of
+from audit.floods_telling import Refusals
 from audit.identifiers import uuid7
+from audit.reserve_watch import Reserve
+from audit.translation import translated
 from khatim.errors import (
-    Conflict,
     Forbidden,
     KhatimError,
-    Malformed,
     NotFound,
     Refused,
     UnauthorizedChange,
-    Unavailable,
     UnrecordedChange,
 )
-from khatim.vocabulary import Access, Action, Actor, Decision, Resource
+from khatim.vocabulary import SERVICE, Access, Action, Actor, Decision, Resource
 
 Clock = Callable[[], datetime]
 
@@ -104,15 +102,27 @@ class _Touched:
 class Transaction(Reader):
     """Reads and writes as one actor at one moment; committed only by `Ledger.transaction`, only when sealed."""
 
-    def __init__(self, session: Session, actor: Actor, access: Access, now: datetime, entity: str) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what a transaction knows; made in one place
+        self, session: Session, actor: Actor, access: Access, now: datetime, entity: str, reserve: Reserve
+    ) -> None:
         """Watch *session* for governed rows."""
         super().__init__(session, actor, access, now)
         self._entity = entity
+        self._reserve = reserve
+        self._afterwards: list[Callable[[], None]] = []
+        self._is_change = False  # whether more was asked for than goes on while the ledger is read-only
         self._spoken_of: set[str] = set()
         self._touched = _Touched()
         self._question: answers.Question | None = None
         event.listen(session, "after_flush", self._collect)
         event.listen(session, "do_orm_execute", _refuse_bulk)
+
+    def require(self, action: Action, resource: Resource) -> Decision:
+        """Demand permission, and room for a change: raises `RegistryFull` as well, when the disk has none for it."""
+        decision = super().require(action, resource)
+        self._reserve.admit(action)
+        self._is_change |= action.value not in halts.GOES_ON
+        return decision
 
     def new_id(self) -> uuid.UUID:
         """Return a new UUIDv7 (RFC 9562 5.7), ordered by time."""
@@ -142,8 +152,18 @@ class Transaction(Reader):
     def record(self, said: Event) -> None:
         """Say what happened; it reaches the ledger exactly when the change commits."""
         self._spoken_of.update((said.about, *said.also))
+        personal.refuse(said.payload())
         body, aside = body_of(said, actor=self.actor, at=self.now, entity=self._entity)
-        outbox.append(self._session, body, aside)
+        outbox.append(self._session, body, aside, unless_halted=self._is_change)
+
+    def afterwards(self, step: Callable[[], None]) -> None:
+        """Do *step* once this transaction has committed, and only then (destroy a key: it cannot be rolled back)."""
+        self._afterwards.append(step)
+
+    def committed(self) -> None:
+        """Do what was left for after the commit; called once, by `Ledger.transaction`."""
+        for step in self._afterwards:
+            step()
 
     def answer_once(self, question: answers.Question) -> None:
         """Make this transaction the answer to *question*; raises `AlreadyAnsweredError` when it was answered."""
@@ -189,28 +209,23 @@ def _governed() -> set[str]:
     return {str(one.local_table) for one in Base.registry.mappers if issubclass(one.class_, Governed)}
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the driver raises into our own errors; what is our own fault stays as it is and becomes a 500."""
-    try:
-        yield
-    except DataError as wrong:
-        raise Malformed(
-            "a text or number in the request is none that can be stored (a NUL, or far too large)"
-        ) from wrong
-    except IntegrityError as wrong:
-        if not isinstance(wrong.orig, (UniqueViolation, ForeignKeyViolation)):
-            raise
-        raise Conflict("somebody else was faster: this exists by now", advice="Look at it and try again.") from wrong
-    except (OperationalError, InterfaceError) as lost:
-        raise Unavailable("the database does not answer", advice="Try again in a moment.") from lost
-
-
 class Ledger:
     """Opens transactions and readers.  Built once by the composition root."""
 
-    def __init__(self, engine: Engine, access: Access, *, entity: str, clock: Clock = utc_now) -> None:
-        """Take the engine (role khatim_service), what decides access, the legal entity's name and the clock."""
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        engine: Engine,
+        access: Access,
+        *,
+        entity: str,
+        clock: Clock = utc_now,
+        reserve: Reserve | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
+        """Take the engine (role khatim_service), what decides access, the legal entity's name and the clock.
+
+        *reserve* says when the disk is too full for changes, *refusals* which refusals are told one by one.
+        """
         self._engine = engine
         # BEGIN says it in one statement; a SET TRANSACTION of its own would be a round trip for every read.
         self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -218,6 +233,8 @@ class Ledger:
         self._access = access
         self._entity = entity
         self.clock = clock
+        self._reserve = reserve or Reserve()
+        self.refusals = refusals or Refusals()
 
     def settle(self, timeout_s: float = 5.0) -> None:
         """Wait until what was committed before now stands in the ledger; raises `Unavailable` when it lags."""
@@ -230,8 +247,8 @@ class Ledger:
         A snapshot sees the database, ledger included, as it was at its first question, whatever others commit.
         """
         engine = self._snapshots if is_snapshot else self._engine
-        with _translated(), Session(engine, expire_on_commit=False) as session:
-            tx = Transaction(session, actor, self._access, self.clock(), self._entity)
+        with translated(), Session(engine, expire_on_commit=False) as session:
+            tx = Transaction(session, actor, self._access, self.clock(), self._entity, self._reserve)
             try:
                 yield tx
                 tx.seal()
@@ -240,11 +257,18 @@ class Ledger:
                 session.rollback()
                 self._record_refusal(tx, error)
                 raise
+            tx.committed()
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Record *events* of the service itself (counts of refusals), which no change goes with."""
+        with self.transaction(SERVICE) as tx:
+            for one in events:
+                tx.record(one)
 
     @contextmanager
     def reading(self, actor: Actor) -> Iterator[Reader]:
         """Open a session that the database itself keeps from writing."""
-        with _translated(), Session(self._readings, expire_on_commit=False) as session:
+        with translated(), Session(self._readings, expire_on_commit=False) as session:
             reader = Reader(session, actor, self._access, self.clock())
             try:
                 yield reader
@@ -255,8 +279,10 @@ class Ledger:
 
     def _record_refusal(self, asker: Reader, error: BaseException) -> None:
         refusal = error if isinstance(error, Refused) else asker.denied
-        # Nobody's attempts are left to the web server's log: a stranger must not be able to fill the ledger.
+        # Nobody's attempts are counted by source at the front door: a stranger must not be able to fill the ledger.
         if refusal is None or not asker.actor.is_somebody:
+            return
+        if not self.refusals.is_told(asker.actor.ref, refusal.slug(), self.clock()):
             return
         action, resource = asker.asked or (None, None)
         body, aside = body_of(

@@ -12,14 +12,16 @@ import governance.routes
 import registry.routes
 import runners.routes
 from audit.transaction import Ledger
-from gateway import composition, problems, service_routes, sigstore_routes
+from gateway import composition, housekeeping, people_routes, problems, service_routes, sigstore_routes
 from gateway.composition import Parts
 from gateway.console import language, pages, visits
 from gateway.middleware import FrontDoor
 from gateway.sign_in import Authenticator
+from gateway.sources import Sources
 from governance.reports.engagements import Desk
 from khatim import settings as khatim_settings
 from policies.loading import PolicyBundle
+from registry.erasure import Eraser
 from registry.notary import Notary
 from registry.signing import trust
 from registry.signing.authority import Authority
@@ -38,6 +40,7 @@ def create(parts: Parts) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=problems.DESCRIBED,
+        lifespan=housekeeping.lifespan(parts),
         middleware=[Middleware(FrontDoor, max_body=parts.settings.max_body)],
     )
     app.state.authenticate = parts.authenticator
@@ -49,13 +52,15 @@ def create(parts: Parts) -> FastAPI:
         Authority: parts.authority,
         Authenticator: parts.authenticator,
         Desk: _desk(parts),
+        Eraser: parts.eraser,
+        Sources: parts.sources,
         Parts: parts,
     }
     app.state.error_page = visits.error_page
     problems.install(app)
     for module in (
         audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
-        sigstore_routes,
+        people_routes, sigstore_routes,
     ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(pages.router)

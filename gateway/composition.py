@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, create_engine
 
 from audit.checkpoint import NoteSigner
+from audit.floods import Floods
+from audit.floods_telling import Refusals
 from audit.transaction import Clock, Ledger, utc_now
+from gateway.disks import reserve_of
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
 from gateway.sign_in import Authenticator, LocalTokens
+from gateway.sources import Sources
 from khatim.settings import Settings
 from policies.loading import PolicyBundle
+from registry.erasure import Eraser
 from registry.notary import Notary
 from registry.signing.authority import Authority
+from registry.signing.current import CurrentTrust
 from registry.signing.signer import LocalSigner
-from registry.signing.trust import dumps, trusted_root
-from registry.signing.verification import TrustRoot
+from registry.vault import Vault
 from runners.agents import TokenIssuer
 
 
@@ -45,6 +50,13 @@ class Parts:
     issuer: TokenIssuer
     authenticator: Authenticator
     local_tokens: LocalTokens
+    eraser: Eraser
+    sources: Sources
+
+    @property
+    def vault(self) -> Vault:
+        """Where people's records are opened."""
+        return self.eraser.vault
 
 
 def urls_of(settings: Settings) -> Urls:
@@ -83,21 +95,34 @@ def authority_of(settings: Settings, instance: Instance, clock: Clock = utc_now)
     return Authority.create(folder, settings.instance, clock)
 
 
+def ledger_of(settings: Settings, engine: Engine, rules: PolicyBundle, clock: Clock = utc_now) -> Ledger:
+    """Return the ledger's door: it knows the disks, and which refusals are told one by one."""
+    floods = settings.floods
+    room = {"room": floods.sources, "entries": floods.entries}
+    return Ledger(
+        engine,
+        rules.access,
+        entity=settings.entity,
+        clock=clock,
+        reserve=reserve_of(settings, engine),
+        refusals=Refusals(floods.recorded, strangers=Floods(**room), suppressed=Floods(**room)),
+    )
+
+
 def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = utc_now) -> Parts:
     """Build the parts of one server process."""
     instance = Instance(settings.data)
     instance.prepare()
     rules = PolicyBundle.load(overlay=settings.policies)
     engine = engine or engine_for(urls_of(settings).service)
-    ledger = Ledger(engine, rules.access, entity=settings.entity, clock=clock)
+    eraser = Eraser(instance.vault(settings.tombstones))
+    ledger = ledger_of(settings, engine, rules, clock)
     authority = authority_of(settings, instance, clock)
     issuer = TokenIssuer(instance.signing_key("tokens"), settings.instance)
-    root = trusted_root(authority.record)
     notary = Notary(
         instance=settings.instance,
         issuer=issuer.issuer,
-        root=TrustRoot.load(dumps(root)),
-        trusted_root=root,
+        trust=CurrentTrust(lambda: authority.record),
         signer_for=lambda identity: LocalSigner(authority, identity, issuer.issuer, clock),
     )
     return Parts(
@@ -109,6 +134,8 @@ def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = ut
         authority=authority,
         notary=notary,
         issuer=issuer,
-        authenticator=Authenticator(settings, ledger, issuer.key, clock),
+        authenticator=Authenticator(settings, ledger, issuer.key, clock, eraser.vault),
         local_tokens=LocalTokens(issuer),
+        eraser=eraser,
+        sources=Sources(instance.secret("sources")),
     )

@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from khatim.errors import Misconfigured
+from registry.personal_keys import KeyFolder, SecretWrap
+from registry.tombstones import Graveyard
+from registry.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,23 @@ class Instance:
             raise Misconfigured(f"{path} does not hold an Ed25519 key")
         return loaded
 
-    def person_ref(self, name: str) -> str:
-        """Return the opaque reference of a local person: keyed, so that the ledger cannot be searched for names."""
-        path = self.folder / "keys" / "people.key"
+    def secret(self, name: str) -> bytes:
+        """Return the 32 secret bytes of ``keys/<name>.key``, made at first use."""
+        path = self.folder / "keys" / f"{name}.key"
         if not path.exists():
             _write_secret(path, secrets.token_bytes(32))
+        return path.read_bytes()
+
+    def vault(self, copy: Path | None = None) -> Vault:
+        """Return where people's records are opened: keys in ``keys/people/``, tombstones beside them and in *copy*."""
+        keys = KeyFolder(self.folder / "keys" / "people", SecretWrap(self.secret("records")))
+        own = self.folder / "tombstones" / "erasures.jsonl"
+        return Vault(keys, Graveyard([own, *([copy] if copy else [])]))
+
+    def person_ref(self, name: str) -> str:
+        """Return the opaque reference of a local person: keyed, so that the ledger cannot be searched for names."""
         # compliance.md section 4: a keyed HMAC, never a bare hash of an identifier.
-        return "p-" + hmac.new(path.read_bytes(), name.casefold().encode(), hashlib.sha256).hexdigest()[:20]
+        return "p-" + hmac.new(self.secret("people"), name.casefold().encode(), hashlib.sha256).hexdigest()[:20]
 
 
 def _write_secret(path: Path, data: bytes) -> None:

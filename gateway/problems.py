@@ -12,8 +12,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from audit.answers import AlreadyAnsweredError
+from audit.http import ACTOR
+from audit.transaction import Ledger
 from gateway.middleware import headers_beside
-from khatim.errors import PROBLEM_BASE, KhatimError, Malformed, NotFound, Unauthenticated
+from gateway.sources import Sources
+from khatim.errors import PROBLEM_BASE, KhatimError, Malformed, NotFound, Refused, Unauthenticated
 
 log = logging.getLogger("khatim.gateway.problems")
 MEDIA_TYPE = "application/problem+json"
@@ -47,6 +50,7 @@ def problem(request: Request, error: KhatimError) -> Response:
     if error.status >= 500:  # noqa: PLR2004 - server errors
         # A part that is away is told in a line; only what nobody foresaw is worth a traceback.
         log.error("%s: %s", type(error).__name__, error.detail, exc_info=error if error.status == 500 else None)  # noqa: PLR2004
+    _count(request, error)
     body = {**error.as_problem(), "request_id": request.scope.get("khatim.request_id", "")}
     page = request.app.state.error_page
     if page is not None and wants_page(request):
@@ -54,6 +58,16 @@ def problem(request: Request, error: KhatimError) -> Response:
         return rendered
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
     return JSONResponse(body, status_code=error.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _count(request: Request, error: KhatimError) -> None:
+    """Count the refusal of nobody in particular: somebody's stands in the ledger already, under their reference."""
+    if not isinstance(error, (Unauthenticated, Refused)) or request.scope.get(ACTOR):
+        return
+    ledger: Ledger = request.app.state.parts[Ledger]
+    sources: Sources = request.app.state.parts[Sources]
+    source = sources.of(request.client.host if request.client else "")
+    ledger.refusals.strangers.count(source, error.slug(), ledger.clock())
 
 
 def wants_page(request: Request) -> bool:

@@ -13,7 +13,7 @@ from gateway.composition import Parts
 from khatim.errors import Unavailable
 from khatim.vocabulary import Action, Resource
 from khatim.wire import answers
-from registry import queries
+from registry import people
 from registry.routes import Rules
 
 Wiring = Annotated[Parts, Depends(part(Parts))]
@@ -31,7 +31,7 @@ def health(wiring: Wiring) -> dict[str, str]:
 def whoami(reader: Read, wiring: Wiring) -> answers.Who:
     """Say who the caller is."""
     reader.require(Action.READ, Resource("person", reader.actor.ref, zone=reader.actor.zone or ""))
-    names = queries.people(reader, [reader.actor.ref])
+    names = people.names(reader, [reader.actor.ref], wiring.vault)
     return who(reader, names.get(reader.actor.ref, ""), is_local=wiring.settings.is_local)
 
 

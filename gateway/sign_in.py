@@ -23,11 +23,13 @@ from khatim.errors import Forbidden, Malformed, Misconfigured, Unauthenticated
 from khatim.settings import Settings, is_loopback
 from khatim.vocabulary import NOBODY, Actor, ActorKind, Role
 from registry import people
+from registry.vault import Vault
 from runners import agents
 from runners.agents import AUDIENCE, TokenIssuer
 
 COOKIE = "khatim_session"
 SESSION_TTL = timedelta(hours=8)
+KNOWN_FOR = timedelta(minutes=1)  # how long an erased person may go on where they are known
 LINK_TTL = timedelta(minutes=30)
 LINK_LIFE = timedelta(hours=12)  # longer than any link, shorter than its use is remembered (`audit.answers`)
 ENROLMENT = "/v1/agent/enrolment"
@@ -89,7 +91,8 @@ class Authenticator:
     ledger: Ledger
     key: Ed25519PrivateKey
     clock: Clock
-    _known: set[str] = field(default_factory=set)
+    vault: Vault
+    _known: dict[str, datetime] = field(default_factory=dict)
 
     def __call__(self, request: Request) -> Actor:
         """Return who asks, `NOBODY` without credentials; raises `Unauthenticated` for credentials that do not hold."""
@@ -154,14 +157,16 @@ class Authenticator:
 
     def _person(self, claims: Mapping[str, Any]) -> Actor:
         actor = Actor(str(claims["sub"]), ActorKind.PERSON, roles_of(claims["roles"]))
-        if actor.ref not in self._known:
+        noted = self._known.get(actor.ref)
+        # Asked again from time to time: another process may have erased this person meanwhile.
+        if noted is None or abs(self.clock() - noted) > KNOWN_FOR:
             self._note(actor, str(claims["name"]))
         return actor
 
     def _note(self, actor: Actor, name: str) -> None:
         with self.ledger.transaction(actor) as tx:
-            people.know(tx, actor.ref, name)
-        self._known.add(actor.ref)
+            people.know(tx, actor.ref, name, vault=self.vault)
+        self._known[actor.ref] = self.clock()
 
 
 def require_loopback(request: Request) -> None:

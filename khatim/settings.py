@@ -41,6 +41,34 @@ class OidcSettings(BaseModel):
     audience: str = Field(min_length=1)
 
 
+class DiskSettings(BaseModel):
+    """When a disk counts as full.  *volume* is one more to look at; *query* asks a database elsewhere for its share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alarm: float = Field(default=0.90, gt=0, le=1)
+    refuse: float = Field(default=0.95, gt=0, le=1)
+    ballast_mb: int = Field(default=64, ge=0, le=100_000)
+    volume: Path | None = None
+    query: str | None = None
+
+    @model_validator(mode="after")
+    def _alarm_first(self) -> DiskSettings:
+        if self.alarm > self.refuse:
+            raise ValueError("disk.alarm must not be over disk.refuse: nobody would be warned")
+        return self
+
+
+class FloodSettings(BaseModel):
+    """How many refusals are told one by one: *recorded* of one actor a minute, and how many sources are told apart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recorded: int = Field(default=60, ge=1, le=100_000)
+    sources: int = Field(default=4096, ge=1, le=1_000_000)
+    entries: int = Field(default=100, ge=1, le=10_000)
+
+
 class Settings(BaseSettings):
     """The settings of one installation."""
 
@@ -58,6 +86,9 @@ class Settings(BaseSettings):
     zone: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9.-]{0,62})?$")  # where the control plane itself stands
     database: DatabaseSettings = DatabaseSettings()
     oidc: OidcSettings | None = None
+    disk: DiskSettings = DiskSettings()
+    floods: FloodSettings = FloodSettings()
+    tombstones: Path | None = None  # a second file of erasures, where no restore of this machine reaches it
     max_body: int = Field(default=2_000_000, ge=10_000)
 
     @property

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -195,6 +196,7 @@ class Actor:
     kind: ActorKind
     roles: frozenset[Role] = frozenset()
     zone: str | None = None  # an agent's authenticated zone; None for people
+    strength: int | None = None  # of the sign-in: 1 one factor, 2 two, 3 bound to a device; None when nobody says
 
     @property
     def is_somebody(self) -> bool:
@@ -215,6 +217,8 @@ class Resource:
     namespace: str = ""
     zone: str = ""
     tags: frozenset[str] = field(default_factory=frozenset)
+    stage: str | None = None  # of a version, where a rule may ask for it
+    alias: str | None = None  # that is about to move
 
     def __str__(self) -> str:
         """Return the reference."""
@@ -252,6 +256,6 @@ class Decision:
 class Access(Protocol):
     """What decides who may do what (Casbin behind ``policies.access``)."""
 
-    def decide(self, actor: Actor, action: Action, resource: Resource) -> Decision:
-        """Decide whether *actor* may do *action* to *resource*."""
+    def decide(self, actor: Actor, action: Action, resource: Resource, at: datetime | None = None) -> Decision:
+        """Decide whether *actor* may do *action* to *resource* at *at*."""
         ...

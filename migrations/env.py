@@ -11,6 +11,8 @@ from sqlalchemy import Connection, create_engine, text
 import audit.answers
 import audit.ledger_tables
 import governance.tables
+import registry.erasure_tables
+import registry.revocation_tables
 import registry.tables
 import runners.tables  # the import fills the metadata
 from audit.base import Base

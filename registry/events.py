@@ -18,6 +18,35 @@ class PersonKnown(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PersonIdentified(Event):
+    """Somebody was shown who stands behind a reference (a sensitive read)."""
+
+    kind: ClassVar[str] = "person.identified"
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonErasureRequested(Event):
+    """The erasure of a person was asked for."""
+
+    kind: ClassVar[str] = "person.erasure_requested"
+    legal_basis: str
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonErased(Event):
+    """A tombstone: a person's record was deleted and its key destroyed; `repeated` after a restore brought it back."""
+
+    kind: ClassVar[str] = "person.erased"
+    legal_basis: str
+    because: str
+    requested_by: str
+    approved_by: str
+    repeated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArtifactUploadAuthorised(Event):
     """A ticket to bring bytes into a zone was issued."""
 
@@ -59,6 +88,33 @@ class StatementAdmitted(Event):
     predicate_type: str
     identity: str
     signed_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevocationRecorded(Event):
+    """A statement, key, identity or artifact was revoked; since when it is not to be believed, and what it touched."""
+
+    kind: ClassVar[str] = "revocation.recorded"
+    number: int
+    revoked: str
+    target: str
+    since: str
+    because: str
+    subject: str = ""
+    touched: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevocationLifted(Event):
+    """A second person ended a revocation; what it covered until then stays as it is."""
+
+    kind: ClassVar[str] = "revocation.lifted"
+    number: int
+    lifts: int
+    revoked: str
+    target: str
+    because: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import Text, cast, func, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from audit.transaction import Reader
@@ -22,7 +22,6 @@ from registry.tables import (
     FeatureViewVersion,
     Model,
     ModelVersion,
-    Person,
     Placement,
     Statement,
 )
@@ -166,10 +165,19 @@ def statements_of(reader: Reader, refs: Sequence[str]) -> list[Statement]:
     return list(reader.scalars(select(Statement).where(Statement.about.in_(refs)).order_by(Statement.signed_at)))
 
 
-def people(reader: Reader, refs: Sequence[str]) -> dict[str, str]:
-    """Return display names by actor reference, for the eyes of those who may see people."""
-    rows = reader.scalars(select(Person).where(Person.ref_.in_(refs)))
-    return {row.ref_: row.display_name for row in rows}
+def made_from(reader: Reader, refs: Sequence[str]) -> list[str]:
+    """Return everything that was made from any of *refs*, however far down."""
+    down = select(Edge.child).where(Edge.parent.in_(refs)).cte("down", recursive=True)
+    down = down.union(select(Edge.child).join(down, Edge.parent == down.c.child))
+    return list(reader.scalars(select(down.c.child).order_by(down.c.child)))
+
+
+def versions_named(reader: Reader, refs: Sequence[str]) -> list[ModelVersion]:
+    """Return the model versions of these references that the actor may read."""
+    paths = [ref.partition(":")[2] for ref in refs]
+    path = ModelVersion.namespace + "/" + ModelVersion.name + "@" + cast(ModelVersion.number, Text)
+    rows = reader.scalars(select(ModelVersion).where(path.in_(paths)).order_by(ModelVersion.id)) if paths else ()
+    return [row for row in rows if reader.may(Action.READ, row.resource)]
 
 
 def edges_above(reader: Reader, ref: str) -> list[Edge]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
@@ -16,12 +16,15 @@ from khatim.vocabulary import Resource, Stage, VersionStatus
 
 
 class Person(Base, Governed):
-    """One natural person.  `ref` is opaque and never changes; `display_name` is the only personal datum, erasable."""
+    """One natural person.  `ref` is opaque and never changes; `record` is encrypted, its key is not in the database.
+
+    None in `record` means that nothing is kept yet; the row goes when the person is erased (`registry.erasure`).
+    """
 
     __tablename__ = "people"
 
     ref_: Mapped[str] = mapped_column("ref", primary_key=True)
-    display_name: Mapped[str]
+    record: Mapped[bytes | None] = mapped_column(LargeBinary)
     first_seen: Mapped[Moment]
 
     @property
@@ -227,7 +230,6 @@ class Statement(Base, Governed):
     signed_at: Mapped[Moment]
     digest: Mapped[str]
     bundle: Mapped[str]
-    revoked_because: Mapped[str | None]
 
     @property
     def ref(self) -> str:

@@ -11,13 +11,14 @@ from gateway.console import labels, parts
 from gateway.console.names import Names
 from gateway.console.wording import because_of, joined, named, words
 from khatim.wire import proofs
+from registry.vault import Vault
 
 _REFUSED = ".refused"
 
 
-def names_in(reader: Reader, found: Iterable[proofs.Entry], *others: str) -> Names:
+def names_in(reader: Reader, vault: Vault, found: Iterable[proofs.Entry], *others: str) -> Names:
     """Look up who acts in entries, whom they are about, and the actors *others*."""
-    return Names(reader, [*others, *(ref for entry in found for ref in (entry.actor, entry.resource))])
+    return Names(reader, vault, [*others, *(ref for entry in found for ref in (entry.actor, entry.resource))])
 
 
 def entry_lines(found: Sequence[proofs.Entry], names: Names) -> tuple[parts.EntryLine, ...]:

@@ -24,6 +24,7 @@ from policies.loading import PolicyBundle
 from policies.requirements import UNDECLARED, Kind
 from registry import queries
 from registry.tables import Model, ModelVersion
+from registry.vault import Vault
 
 PAGE = 50
 
@@ -85,7 +86,14 @@ def tally(
 
 
 def ledger_page(  # noqa: PLR0913 - the filters of one page
-    reader: Reader, chrome: contexts.Chrome, *, kind: str, resource: str, only_refusals: bool, before: int | None
+    reader: Reader,
+    chrome: contexts.Chrome,
+    vault: Vault,
+    *,
+    kind: str,
+    resource: str,
+    only_refusals: bool,
+    before: int | None,
 ) -> contexts.LedgerPage:
     """Return one page of the ledger, newest first."""
     found = ledger.page(
@@ -94,7 +102,7 @@ def ledger_page(  # noqa: PLR0913 - the filters of one page
     shown = found[:PAGE]
     return contexts.LedgerPage(
         chrome=chrome,
-        entries=entry_lines(shown, names_in(reader, shown)),
+        entries=entry_lines(shown, names_in(reader, vault, shown)),
         checkpoint=checkpoint(reader),
         kinds=tuple(sorted(labels.LABELS["kind"])),
         kind=kind,
@@ -105,7 +113,7 @@ def ledger_page(  # noqa: PLR0913 - the filters of one page
     )
 
 
-def entry_page(reader: Reader, chrome: contexts.Chrome, index: int) -> contexts.EntryPage:
+def entry_page(reader: Reader, chrome: contexts.Chrome, vault: Vault, index: int) -> contexts.EntryPage:
     """Return one entry with its bytes, and the proof that it stands in the ledger once a checkpoint covers it."""
     answer = ledger.entry(reader, index)
     table = ledger_tables.entries
@@ -116,7 +124,7 @@ def entry_page(reader: Reader, chrome: contexts.Chrome, index: int) -> contexts.
     covering = checkpoint(reader)
     return contexts.EntryPage(
         chrome=chrome,
-        entry=entry_lines([answer], names_in(reader, [answer]))[0],
+        entry=entry_lines([answer], names_in(reader, vault, [answer]))[0],
         raw=json.dumps(json.loads(raw), indent=2, ensure_ascii=False),
         previous=codec.parse(raw, index).prev.hex(),
         leaf=leaf.hex(),

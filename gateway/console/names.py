@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from audit.transaction import Reader
 from gateway.console import parts
 from khatim.vocabulary import ActorKind
-from registry import queries
+from registry import people as registered
+from registry.vault import Vault
 from runners.agents import known
 
 _PERSON, _AGENT = "person:", "agent:"
@@ -22,12 +23,14 @@ _KINDS = {_AGENT: ActorKind.AGENT, "enrolment:": ActorKind.AGENT, "service:": Ac
 class Names:
     """The names of people and agents on one page, looked up at once."""
 
-    def __init__(self, reader: Reader, refs: Iterable[str]) -> None:
+    def __init__(self, reader: Reader, vault: Vault, refs: Iterable[str]) -> None:
         """Look up *refs*: actors, or what entries are about.  Those of other things are left alone."""
         asked = {ref.removeprefix(_PERSON) for ref in refs}
         people = sorted(ref for ref in asked if ref and ":" not in ref)
         agents = [found for ref in sorted(asked) if (found := _id_of(ref))]
-        self._people = queries.people(reader, people) if people else {}
+        self._people = registered.names(reader, people, vault) if people else {}
+        nameless = [ref for ref in people if ref not in self._people]
+        self._erased = registered.erased_of(reader, nameless) if nameless else frozenset()
         self._agents = known(reader, agents) if agents else {}
 
     def who(self, ref: str) -> parts.Who:
@@ -35,12 +38,13 @@ class Names:
         agent = self._agents.get(ref)
         if agent is not None:
             return parts.Who(ref, agent.name, ActorKind.AGENT, agent.zone)
-        return parts.Who(ref, self._people.get(ref, ""), _kind(ref))
+        return parts.Who(ref, self._people.get(ref, ""), _kind(ref), is_erased=ref in self._erased)
 
     def about(self, ref: str) -> parts.Who | None:
         """Return the person or agent that an entry is about; None for other things and where no name is known."""
         who = self.who(ref.removeprefix(_PERSON))
-        return parts.Who(ref, who.name, who.kind, who.zone) if who.name else None
+        is_told = who.name or who.is_erased
+        return parts.Who(ref, who.name, who.kind, who.zone, is_erased=who.is_erased) if is_told else None
 
 
 def signer_of(identity: str) -> str:

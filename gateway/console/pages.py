@@ -82,7 +82,9 @@ def models(
 def version(visit: Visiting, namespace: str, name: str, number: int) -> Response:
     """Show one version."""
     path, wiring = f"{namespace}/{name}@{number}", visit.wiring
-    context = version_page.version_page(visit.reader, visit.chrome, path, notary=wiring.notary, rules=wiring.rules)
+    context = version_page.version_page(
+        visit.reader, visit.chrome, path, notary=wiring.notary, rules=wiring.rules, vault=wiring.vault
+    )
     return visit.page("version", context)
 
 
@@ -125,13 +127,13 @@ def ledger(
 ) -> Response:
     """Show the ledger."""
     asked = {"kind": kind, "resource": resource, "only_refusals": refusals, "before": before}
-    return visit.page("ledger", listings.ledger_page(visit.reader, visit.chrome, **asked))  # type: ignore[arg-type]  # as named above
+    return visit.page("ledger", listings.ledger_page(visit.reader, visit.chrome, visit.wiring.vault, **asked))  # type: ignore[arg-type]  # as named above
 
 
 @router.get(addresses.LEDGER + "/{index}")
 def entry(visit: Visiting, index: int) -> Response:
     """Show one entry."""
-    return visit.page("entry", listings.entry_page(visit.reader, visit.chrome, index))
+    return visit.page("entry", listings.entry_page(visit.reader, visit.chrome, visit.wiring.vault, index))
 
 
 def _back(namespace: str, name: str, number: int, done: str) -> Response:

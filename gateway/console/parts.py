@@ -33,6 +33,7 @@ class Who:
     name: str = ""  #: the name from the directory; empty when there is none, then the reference is shown
     kind: ActorKind = ActorKind.PERSON  #: person, agent or service
     zone: str = ""  #: zone of an agent
+    is_erased: bool = False  #: whether nobody can tell any more who this was
 
 
 @dataclass(frozen=True, slots=True)

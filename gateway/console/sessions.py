@@ -52,7 +52,7 @@ def redeem(request: Request, wiring: Parts, link: str) -> str:
             tx.answer_once(question)
         except (IdempotencyMismatch, AlreadyAnsweredError) as error:
             raise LinkUsed("this sign-in link was used before") from error
-        people.know(tx, actor.ref, str(claims["name"]))
+        people.know(tx, actor.ref, str(claims["name"]), vault=wiring.vault)
         tx.record(SignedIn(about=f"person:{actor.ref}", by="one-time link", link=str(claims["jti"])))
         at = tx.now
     return wiring.local_tokens.session(claims, at=at)

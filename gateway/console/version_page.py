@@ -15,16 +15,17 @@ from governance.tables import Deployment
 from khatim.vocabulary import Stage, VersionStatus
 from khatim.wire import proofs
 from policies.loading import PolicyBundle
-from registry import lineage
+from registry import lineage, standing
 from registry import queries as registered
 from registry.notary import Notary
 from registry.tables import ModelVersion
+from registry.vault import Vault
 
 HISTORY = 50
 
 
-def version_page(
-    reader: Reader, chrome: contexts.Chrome, path: str, *, notary: Notary, rules: PolicyBundle
+def version_page(  # noqa: PLR0913 - what one page is made of
+    reader: Reader, chrome: contexts.Chrome, path: str, *, notary: Notary, rules: PolicyBundle, vault: Vault
 ) -> contexts.VersionPage:
     """Return the page of a version that the actor may read; every signature on it is verified now."""
     version = registered.numbered(reader, ModelVersion, path)
@@ -48,6 +49,7 @@ def version_page(
     told = [one for one in reversed(history) if one.resource == version.ref][:HISTORY]
     names = names_in(
         reader,
+        vault,
         told,
         version.registered_by,
         *(row.approver for row in case.approvals),
@@ -55,7 +57,8 @@ def version_page(
         *(row.agent for row in case.deployments),
         *(signer_of(row.identity) for row in (*everything, *deployed)),
     )
-    signed = evidence.signatures([*everything, *deployed], notary, names)
+    book = standing.book_of(reader)
+    signed = evidence.signatures([*everything, *deployed], notary, names, book=book, at=reader.now)
     about = {row.digest for row in (*case.nodes[0].statements, *deployed)}
     holds = {one.statement: one.is_verified for one in signed}
     verified: dict[str, bool] = {}
@@ -74,7 +77,9 @@ def version_page(
         stage=Stage(version.stage),
         status=VersionStatus(version.status),
         status_message="" if version.status == VersionStatus.READY.value else version.status_message,
-        revoked=version.revoked_because or "",
+        revoked=version.revoked_because or next(
+            (one.because for one in book.forbids(facts.bytes_of(version, case.nodes), reader.now).reasons), ""
+        ),
         zone=version.zone,
         tags=tuple(version.tags),
         tier=model.tier,

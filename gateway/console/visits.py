@@ -19,7 +19,7 @@ from gateway.console.labels import mark
 from gateway.sign_in import roles_of
 from khatim.errors import Forbidden, KhatimError, LinkUsed, Refused, TokenExpired, Unauthenticated
 from khatim.vocabulary import NOBODY, Actor, ActorKind
-from registry import queries
+from registry import people
 
 Wiring = Annotated[Parts, Depends(part(Parts))]
 LANGUAGE_COOKIE, THEME_COOKIE = "khatim_lang", "khatim_theme"
@@ -50,7 +50,7 @@ def visit(request: Request, reader: Read, wiring: Wiring) -> Visit:
     """Return the visit of a signed-in person; raises `Unauthenticated` for anybody else."""
     if reader.actor.kind is not ActorKind.PERSON:
         raise Unauthenticated("sign in first", advice="Use the one-time link from the terminal.")
-    name = queries.people(reader, [reader.actor.ref]).get(reader.actor.ref, "")
+    name = people.names(reader, [reader.actor.ref], wiring.vault).get(reader.actor.ref, "")
     return Visit(request, reader, wiring, chrome_of(request, wiring, reader.actor, name))
 
 

@@ -24,7 +24,6 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy import Engine
 
 from audit.sequencer import Sequencer
-from audit.transaction import Ledger
 from gateway import app, composition
 from gateway.composition import Parts
 from gateway.sign_in import Authenticator
@@ -390,9 +389,9 @@ class Worlds:
         if told not in self._built:
             self._built[told] = composition.build(told, engine=engine, clock=clock)
         built = self._built[told]
-        ledger = Ledger(engine, built.rules.access, entity=told.entity, clock=clock)
+        ledger = composition.ledger_of(told, engine, built.rules, clock)
         pen = replace(
             built.notary, signer_for=lambda who: LocalSigner(built.authority, who, built.issuer.issuer, clock)
         )
-        guard = Authenticator(told, ledger, built.issuer.key, clock)
+        guard = Authenticator(told, ledger, built.issuer.key, clock, built.vault)
         return replace(built, engine=engine, ledger=ledger, notary=pen, authenticator=guard)

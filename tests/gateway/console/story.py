@@ -117,7 +117,7 @@ class Story:
         self.enrol()
         for actor, name in NAMES.items():
             with self.wiring.ledger.transaction(actor) as tx:
-                people.know(tx, actor.ref, name)
+                people.know(tx, actor.ref, name, vault=self.wiring.vault)
         with self.wiring.ledger.transaction(self.agent) as tx:
             for digest, size in ((CSV, 900), (DATA, 800), (FEATURES, 700), (MODEL, 184_231)):
                 artifacts.place(

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker does beside its requests: it tells the counts of refusals, and repeats erasures at the start."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from audit.transaction import Ledger
+from gateway.composition import Parts
+from khatim.errors import KhatimError
+from registry import erasure
+
+_log = logging.getLogger("khatim.housekeeping")
+EVERY_S = 1.0
+
+
+def tell_counts(ledger: Ledger, *, is_end: bool = False) -> int:
+    """Tell the counts of every minute that is over, at the *is_end* of the process of all; return how many events.
+
+    What the ledger does not take now is kept for the next time; at the end it stands in the log.
+    """
+    refusals = ledger.refusals
+    try:
+        return refusals.flush(ledger.tell, None if is_end else ledger.clock())
+    except KhatimError as lost:
+        _log.warning("counts of refusals wait: %s", lost)
+        if is_end:
+            for floods in (refusals.strangers, refusals.suppressed):
+                _log.error("counts of refusals not told: %s", floods.take(None))
+        return 0
+
+
+def lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return what surrounds the life of a worker's application.
+
+    Its first half is over before the first request is served; its second half begins when the last one is answered.
+    """
+
+    @asynccontextmanager
+    async def live(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(erasure.repeat, parts.ledger, parts.vault)
+        stop = threading.Event()
+        thread = threading.Thread(target=_keep, args=(parts.ledger, stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            await run_in_threadpool(thread.join)
+
+    return live
+
+
+def _keep(ledger: Ledger, stop: threading.Event) -> None:
+    while not stop.wait(EVERY_S):
+        tell_counts(ledger)
+    tell_counts(ledger, is_end=True)
