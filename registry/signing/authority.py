@@ -8,52 +8,73 @@ Keys are listed in generations, so that a rotated one stays known to verifiers.
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
 
-from khatim.errors import AlreadyExists, Malformed, Misconfigured
+from khatim.errors import AlreadyExists, Malformed, Misconfigured, NotFound
 from registry.signing import certificates
 from registry.signing.certificates import HOSTILE, Issuer
 from registry.signing.encoding import rfc3339
+from registry.signing.founding import found
 from registry.signing.identity import Identity, domain
-from registry.signing.keys import FolderKeys, KeyStore
-from registry.signing.record import Generation, PublicRecord
+from registry.signing.keys import FolderKeys, KeyStore, flush
+from registry.signing.record import PublicRecord
+from registry.signing.rotation import RECORD, load
 from registry.signing.timestamp import TimestampAuthority
 from registry.signing.transparency import SignatureLog
 
-_RECORD = "authority.json"
+
+class _InUse:
+    """The generations of one reading of the record, with their keys."""
+
+    def __init__(self, folder: Path, record: PublicRecord, keys: KeyStore, stamp: tuple[int, int]) -> None:
+        signing, stamping, log = record.signing[-1], record.timestamping[-1], record.signature_log[-1]
+        self.stamp = stamp
+        self.record = record
+        self.chain = signing.certificates
+        self.issuer = Issuer(self.chain[0], keys.p256(signing.key))
+        self.certificate_log = keys.p256(record.certificate_log[-1].key)
+        self.stamping = TimestampAuthority(keys.p256(stamping.key), stamping.certificates[0])
+        self.log = SignatureLog(folder / (log.folder or "log"), record.origin, keys.ed25519(log.key))
 
 
 class Authority:
-    """An opened authority; safe for several threads, and several processes may open one folder."""
+    """An opened authority; safe for several threads, and several processes may open one folder.
+
+    A rotation replaces the record; whatever is asked next is done with the new generation.
+    """
 
     def __init__(self, folder: Path, record: PublicRecord, keys: KeyStore) -> None:
         """Load the keys in use; raises `Misconfigured` if one is missing."""
         self.folder = folder
-        self.record = record
-        signing, stamping = record.signing[-1], record.timestamping[-1]
-        self._chain = signing.certificates
-        self._issuer = Issuer(self._chain[0], keys.p256(signing.key))
-        self._certificate_log = keys.p256(record.certificate_log[-1].key)
-        self._stamping = TimestampAuthority(keys.p256(stamping.key), stamping.certificates[0])
-        self.log = SignatureLog(folder / "log", record.origin, keys.ed25519(record.signature_log[-1].key))
+        self._keys = keys
+        self._lock = threading.Lock()
+        self._retired: list[SignatureLog] = []
+        self._state = _InUse(folder, record, keys, _stamp(folder))
 
     @classmethod
-    def create(
-        cls, folder: Path, instance: str, clock: Callable[[], datetime], *, keys: KeyStore | None = None
+    def create(  # noqa: PLR0913 - where, for whom, when, and the two places of keys
+        cls,
+        folder: Path,
+        instance: str,
+        clock: Callable[[], datetime],
+        *,
+        keys: KeyStore | None = None,
+        root_keys: KeyStore | None = None,
+        by: str = "service:khatim",
     ) -> Authority:
         """Found the authority of *instance* in a new *folder*; all of it appears at once, or nothing.
 
-        Raises `AlreadyExists` if the folder is there.  *keys* stands for the folder's own files.
+        *keys* stands for the folder's own files, *root_keys* for the place of the root's key alone (by default that
+        of the others).  *by* is who does it, opaque.  Raises `AlreadyExists` if the folder is there.
         """
         domain(instance)
         if folder.exists():
@@ -65,13 +86,13 @@ class Authority:
             raise Misconfigured(f"the signing authority cannot be put in {folder}: {wrong.strerror}") from wrong
         store = keys or FolderKeys(building / "keys")
         try:
-            record = _found(instance, clock(), store)
-            log_key = store.ed25519(record.signature_log[-1].key)
-            SignatureLog.create(building / "log", record.origin, log_key).close()
-            (building / _RECORD).write_text(record.dumps(), "utf-8")
-            _flush(building / _RECORD, *(path for path in building.iterdir() if path.is_dir()), building)
+            record = found(instance, clock(), store, root_keys or store, by=by)
+            log = record.signature_log[-1]
+            SignatureLog.create(building / log.folder, record.origin, store.ed25519(log.key)).close()
+            (building / RECORD).write_text(record.dumps(), "utf-8")
+            flush(building / RECORD, *(path for path in building.iterdir() if path.is_dir()), building)
             building.rename(folder)
-            _flush(folder.parent)
+            flush(folder.parent)
         except OSError as wrong:
             if wrong.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
                 raise AlreadyExists(f"there is a signing authority in {folder.name} already") from wrong
@@ -83,32 +104,61 @@ class Authority:
     @classmethod
     def open(cls, folder: Path, *, keys: KeyStore | None = None) -> Authority:
         """Open the authority in *folder*; raises `Misconfigured` if there is none, or its keys are open to others."""
-        try:
-            text = (folder / _RECORD).read_text("utf-8")
-        except OSError as wrong:
-            raise Misconfigured(f"there is no signing authority in {folder.name}: {wrong.strerror}") from wrong
-        return cls(folder, PublicRecord.loads(text), keys or FolderKeys(folder / "keys"))
+        return cls(folder, load(folder), keys or FolderKeys(folder / "keys"))
 
     @classmethod
-    def open_or_create(cls, folder: Path, instance: str, clock: Callable[[], datetime]) -> Authority:
+    def open_or_create(
+        cls, folder: Path, instance: str, clock: Callable[[], datetime], *, keys: KeyStore | None = None
+    ) -> Authority:
         """Open the authority of *instance*, or found it if the folder is not there; several processes may race.
 
         Raises `Misconfigured` if the folder holds the authority of another instance.
         """
         if not folder.exists():
             try:
-                return cls.create(folder, instance, clock)
+                return cls.create(folder, instance, clock, keys=keys)
             except AlreadyExists:  # another process was faster
                 pass
-        found = cls.open(folder)
-        if found.record.instance != instance:
-            found.close()
-            raise Misconfigured(f"the signing authority in {folder.name} is that of {found.record.instance!r}")
-        return found
+        opened = cls.open(folder, keys=keys)
+        if opened.record.instance != instance:
+            opened.close()
+            raise Misconfigured(f"the signing authority in {folder.name} is that of {opened.record.instance!r}")
+        return opened
+
+    @property
+    def record(self) -> PublicRecord:
+        """The public record, as it is now."""
+        return self._now.record
+
+    @property
+    def log(self) -> SignatureLog:
+        """The signature log in use."""
+        return self._now.log
+
+    @property
+    def _now(self) -> _InUse:
+        stamp = _stamp(self.folder)
+        if stamp != self._state.stamp:
+            with self._lock:
+                if stamp != self._state.stamp:
+                    before = self._state
+                    self._state = _InUse(self.folder, load(self.folder), self._keys, stamp)
+                    self._retired.append(before.log)  # another thread may be writing to it
+        return self._state
+
+    def log_of(self, origin: str) -> SignatureLog:
+        """Open a log of this authority, also one that rotation ended, by its origin; raises `NotFound`."""
+        record = self.record
+        for one in record.signature_log:
+            if record.origin_of(one) == origin:
+                return SignatureLog(self.folder / (one.folder or "log"), origin, self._keys.ed25519(one.key))
+        raise NotFound(f"this authority has had no signature log {origin[:120]!r}")
 
     def close(self) -> None:
-        """Let go of the log's file."""
-        self.log.close()
+        """Let go of the logs' files."""
+        for log in (*self._retired, self._state.log):
+            log.close()
+        self._retired.clear()
 
     def issue_certificate(
         self, public_key: EllipticCurvePublicKey, identity: str, issuer: str, at: datetime
@@ -120,16 +170,17 @@ class Authority:
         """
         if not isinstance(public_key.curve, SECP256R1):
             raise Malformed("signing keys are ECDSA P-256")
-        issued = self._chain[0]
+        now = self._now
+        issued = now.chain[0]
         last = at + certificates.LEAF_LIFE - certificates.CLOCK_SKEW
         if not issued.not_valid_before_utc <= at or last > issued.not_valid_after_utc:
             raise Misconfigured(
                 f"the authority's signing certificate is not valid at {rfc3339(at)}",
-                advice="Check the clock; if the certificate has run out, rotate it.",
+                advice="Check the clock; if the certificate has run out: khatim authority ceremony renew signing.",
             )
         who = Identity(identity, issuer)
-        leaf = certificates.signing(public_key, who, self._issuer, self._certificate_log, at)
-        return [leaf, *self._chain]
+        leaf = certificates.signing(public_key, who, now.issuer, now.certificate_log, at)
+        return [leaf, *now.chain]
 
     def issue_for_csr(self, csr: bytes, identity: str, issuer: str, at: datetime) -> list[x509.Certificate]:
         """Return a certificate for the key of a PEM certificate request; only its key and self-signature count."""
@@ -155,20 +206,19 @@ class Authority:
         return self.issue_certificate(public, identity, issuer, at)
 
     def issued(self, certificate: x509.Certificate, at: datetime) -> bool:
-        """Whether the signing certificate in use issued *certificate* and it is valid at *at*."""
-        try:
-            certificate.verify_directly_issued_by(self._chain[0])
-        except HOSTILE:
-            return False
-        return certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
+        """Whether a signing certificate in office issued *certificate* and it is valid at *at*."""
+        # One that ended lately is in office for a while longer: what it certified is on its way to the log.
+        offices = [one for one in self.record.signing if not one.end or rfc3339(at) <= one.end]
+        within = certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
+        return within and any(_issued(certificate, one.certificates[0]) for one in offices)
 
     def timestamp(self, request: bytes, at: datetime) -> bytes:
         """Answer a TimeStampReq (DER) with a TimeStampResp (DER); a bad request gets a rejection that says why."""
-        return self._stamping.answer(request, at)
+        return self._now.stamping.answer(request, at)
 
     def stamp(self, message: bytes, at: datetime) -> bytes:
         """Return the TimeStampResp (DER) that *message* existed at *at*."""
-        return self._stamping.stamp(message, at)
+        return self._now.stamping.stamp(message, at)
 
 
 def _p256(public: object) -> EllipticCurvePublicKey:
@@ -177,37 +227,18 @@ def _p256(public: object) -> EllipticCurvePublicKey:
     return public
 
 
-def _found(instance: str, at: datetime, keys: KeyStore) -> PublicRecord:
-    """Make all keys and certificates of a new authority (the root signs here and at later ceremonies only)."""
-    root_key, signing_key, stamping_key = (keys.create_p256(name) for name in ("root-1", "signing-1", "timestamping-1"))
-    log, certificate_log = keys.create_ed25519("signature-log-1"), keys.create_p256("certificate-log-1")
-    root = Issuer(certificates.root(domain(instance), root_key, at), root_key)
-    signing = certificates.intermediate(domain(instance), signing_key, root, at)
-    stamping = certificates.timestamping(domain(instance), stamping_key, root, at)
-    start = rfc3339(at - certificates.CLOCK_SKEW)
-    return PublicRecord(
-        instance,
-        signing=(Generation("signing-1", start, _pem(signing, root.certificate)),),
-        timestamping=(Generation("timestamping-1", start, _pem(stamping, root.certificate)),),
-        certificate_log=(Generation("certificate-log-1", start, public=_public_pem(certificate_log.public_key())),),
-        signature_log=(Generation("signature-log-1", start, public=_public_pem(log.public_key())),),
-    )
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except HOSTILE:
+        return False
+    return True
 
 
-def _pem(*chain: x509.Certificate) -> tuple[str, ...]:
-    return tuple(one.public_bytes(serialization.Encoding.PEM).decode() for one in chain)
-
-
-def _public_pem(public: Any) -> str:
-    encoded: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return encoded.decode()
-
-
-def _flush(*paths: Path) -> None:
-    """Make files and the names in folders durable."""
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _stamp(folder: Path) -> tuple[int, int]:
+    """Return what changes when the record is replaced; zeros when it is away, which `load` then says."""
+    try:
+        there = (folder / RECORD).stat()
+    except OSError:
+        return (0, 0)
+    return (there.st_ino, there.st_mtime_ns)

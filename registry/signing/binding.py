@@ -84,16 +84,21 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """The logs of a trust root by id, and its certificate authorities: subject key identifier and time in office."""
+    """The logs of a trust root by id, its certificate authorities by subject key identifier, their times in office."""
 
     logs: Mapping[bytes, Log]
     authorities: tuple[tuple[bytes, Window], ...]
+    certificate_logs: Mapping[bytes, Window]
 
     @classmethod
     def of(cls, trusted_root: Mapping[str, Any]) -> Anchors:
         """Read the anchors of a trusted root; raises `Malformed`, `KeyError`, `TypeError` or `ValueError`."""
         logs = {unb64(one["logId"]["keyId"], "the id of a log"): Log.of(one) for one in trusted_root["tlogs"]}
-        return cls(logs, tuple(_authority(one) for one in trusted_root["certificateAuthorities"]))
+        seen = {
+            unb64(one["logId"]["keyId"], "the id of a log"): Window.of(one["publicKey"].get("validFor"))
+            for one in trusted_root["ctlogs"]
+        }
+        return cls(logs, tuple(_authority(one) for one in trusted_root["certificateAuthorities"]), seen)
 
     def check_log(self, parts: Bundle, signed_at: datetime) -> None:
         """Check that a log in office holds exactly this signature; raises `SignatureInvalid`."""
@@ -123,6 +128,11 @@ class Anchors:
             raise SignatureInvalid(
                 f"the authority that issued the certificate was not in office at {rfc3339(signed_at)}", advice=ASK_ROOT
             )
+        scts = certificate.extensions.get_extension_for_class(x509.PrecertificateSignedCertificateTimestamps).value
+        # sigstore-python checks an SCT with every key of the trust root, also with one that is out of office.
+        offices = [self.certificate_logs.get(sct.log_id) for sct in scts]
+        if not any(office is not None and signed_at in office for office in offices):
+            raise SignatureInvalid(f"the certificate log was not in office at {rfc3339(signed_at)}", advice=ASK_ROOT)
 
 
 def _authority(body: Mapping[str, Any]) -> tuple[bytes, Window]:

@@ -73,26 +73,30 @@ def der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def root(instance: str, key: EllipticCurvePrivateKey, at: datetime) -> x509.Certificate:
-    """Return the self-signed root of an instance."""
-    name = _name(instance, "root")
+def root(instance: str, key: EllipticCurvePrivateKey, at: datetime, number: int = 1) -> x509.Certificate:
+    """Return the self-signed root of an instance; *number* counts its roots."""
+    name = _name(instance, "root", number)
     builder = _builder(name, name, key.public_key(), at - CLOCK_SKEW, ROOT_LIFE)
     return _authority(builder, path_length=1).sign(key, hashes.SHA256())
 
 
-def intermediate(instance: str, key: EllipticCurvePrivateKey, issuer: Issuer, at: datetime) -> x509.Certificate:
+def intermediate(
+    instance: str, key: EllipticCurvePrivateKey, issuer: Issuer, at: datetime, number: int = 1
+) -> x509.Certificate:
     """Return the certificate that issues signing certificates, for code signing only."""
-    name = _name(instance, "signing")
-    builder = _builder(name, issuer.certificate.subject, key.public_key(), at - CLOCK_SKEW, SERVICE_LIFE)
+    name = _name(instance, "signing", number)
+    builder = _builder(name, issuer.certificate.subject, key.public_key(), at - CLOCK_SKEW, _within(issuer, at))
     builder = _issued(_authority(builder, path_length=0), issuer)
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
     return builder.add_extension(usage, critical=False).sign(issuer.key, hashes.SHA256())
 
 
-def timestamping(instance: str, key: EllipticCurvePrivateKey, issuer: Issuer, at: datetime) -> x509.Certificate:
+def timestamping(
+    instance: str, key: EllipticCurvePrivateKey, issuer: Issuer, at: datetime, number: int = 1
+) -> x509.Certificate:
     """Return the certificate of the timestamp authority (RFC 3161 section 2.3: this use only, critical)."""
-    name = _name(instance, "timestamping")
-    builder = _builder(name, issuer.certificate.subject, key.public_key(), at - CLOCK_SKEW, SERVICE_LIFE)
+    name = _name(instance, "timestamping", number)
+    builder = _builder(name, issuer.certificate.subject, key.public_key(), at - CLOCK_SKEW, _within(issuer, at))
     builder = _issued(builder, issuer).add_extension(_usage(signs=True), critical=True)
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
     return builder.add_extension(usage, critical=True).sign(issuer.key, hashes.SHA256())
@@ -130,9 +134,16 @@ def subject_alternative_name(identity: str) -> x509.GeneralName:
     raise Malformed(f"an identity is a URI (scheme://…) or an email address, not {identity[:120]!r}")
 
 
-def _name(instance: str, what: str) -> x509.Name:
+def _name(instance: str, what: str, number: int) -> x509.Name:
+    """Return a name of its own for each generation: verifiers that look issuers up by name find the right one."""
     organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, instance)
-    return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, f"{instance} {what}")])
+    common = f"{instance} {what}" if number == 1 else f"{instance} {what} {number}"
+    return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _within(issuer: Issuer, at: datetime) -> timedelta:
+    """Return how long a service certificate lives: not longer than its issuer."""
+    return min(SERVICE_LIFE, issuer.certificate.not_valid_after_utc - (at - CLOCK_SKEW))
 
 
 def _builder(

@@ -28,10 +28,10 @@ LOG_ENTRIES_PATH = "/api/v2/log/entries"
 
 
 def trusted_root(record: PublicRecord) -> dict[str, Any]:
-    """Return the trusted root: every generation of every key, with the time from which it counts."""
+    """Return the trusted root: every generation of every key, with the times from and until which it counts."""
     return {
         "mediaType": TRUSTED_ROOT,
-        "tlogs": [_signature_log(record.origin, one) for one in record.signature_log],
+        "tlogs": [_signature_log(record.origin_of(one), one) for one in record.signature_log],
         "certificateAuthorities": [_authority(f"https://ca.{record.domain}", one) for one in record.signing],
         "ctlogs": [_certificate_log(f"https://ct.{record.domain}", one) for one in record.certificate_log],
         "timestampAuthorities": [_authority(f"https://tsa.{record.domain}", one) for one in record.timestamping],
@@ -75,8 +75,12 @@ def _authority(uri: str, generation: Generation) -> dict[str, Any]:
         "subject": _subject(chain[0].subject),
         "uri": uri,
         "certChain": {"certificates": _raw(chain)},
-        "validFor": {"start": generation.start},
+        "validFor": _valid(generation),
     }
+
+
+def _valid(generation: Generation) -> dict[str, str]:
+    return {"start": generation.start, **({"end": generation.end} if generation.end else {})}
 
 
 def _subject(name: x509.Name) -> dict[str, str]:
@@ -103,6 +107,6 @@ def _log(url: str, generation: Generation, details: str, identifier: bytes) -> d
     public = {
         "rawBytes": b64(spki(generation.public_key)),
         "keyDetails": details,
-        "validFor": {"start": generation.start},
+        "validFor": _valid(generation),
     }
     return {"baseUrl": url, "hashAlgorithm": "SHA2_256", "publicKey": public, "logId": {"keyId": b64(identifier)}}

@@ -358,7 +358,7 @@ def test_the_entry_of_another_signature_is_refused(
 def test_a_certificate_that_the_certificate_log_did_not_sign_is_refused(
     authority: Authority, local: Signer, root: TrustRoot, policy: IdentityPolicy
 ) -> None:
-    authority._certificate_log = ec.generate_private_key(ec.SECP256R1())
+    authority._state.certificate_log = ec.generate_private_key(ec.SECP256R1())
 
     assert "certificate log" in refused(local.sign(STATEMENT), root, policy)
 
