@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from audit import ledger_tables
+from audit import epoch_tables, ledger_tables
 from audit.entries import BODY_MAX
 
 SERVICE = "khatim_service"
@@ -56,6 +56,11 @@ END $$"""
     return statements + _guard(ledger_tables.outbox.name, "UPDATE OR TRUNCATE")
 
 
+def sealed(table: str) -> list[str]:
+    """Return the statements that make another *table* append-only; `triggers` has created what they call."""
+    return _guard(table, "UPDATE OR DELETE OR TRUNCATE")
+
+
 def _guard(table: str, operations: str) -> list[str]:
     when = f"BEFORE {operations} ON {table} FOR EACH STATEMENT"
     return [
@@ -92,7 +97,8 @@ def ledger_grants() -> list[str]:
 
 def service_grants(tables: Iterable[str]) -> list[str]:
     """Return the grants of ordinary reading and writing on other *tables*; the ledger's own are left out."""
-    own = {ledger_tables.outbox.name, *(table.name for table in ledger_tables.SEALED)}
+    own = {ledger_tables.outbox.name, epoch_tables.halts.name}
+    own |= {table.name for table in (*ledger_tables.SEALED, *epoch_tables.SEALED)}
     names = ", ".join(name for name in tables if name not in own)
     return [f"GRANT SELECT, INSERT, UPDATE, DELETE ON {names} TO {SERVICE}"] if names else []
 

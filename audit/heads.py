@@ -74,7 +74,7 @@ def known_heads(keepers: Iterable[HeadKeeper], verifiers: Iterable[NoteVerifier]
 
 
 def _opened(note: str, verifiers: list[NoteVerifier], keeper: str) -> Checkpoint:
-    origin = note.partition("\n")[0]
+    origin = _origin(note)
     try:
         return open_checkpoint(note, origin, [one for one in verifiers if one.name == origin])
     except LedgerInvalid as wrong:
@@ -107,28 +107,26 @@ class HeadFile:
             raise Unavailable(f"{self._path} cannot be read: {error.strerror}") from error
 
     def keep(self, note: str) -> None:
-        """Put *note* in the place of a smaller one; two sequencers of one machine may do so at once."""
+        """Put *note* in the place of a smaller one; two sequencers of one machine may do so at once.
+
+        A note of another origin replaces any: whoever opened an epoch has committed to what was known before.
+        """
         try:
             with self._alone():
                 known = self.highest()
-                if known is None or _size(note) >= _size(known):
+                if known is None or _origin(known) != _origin(note) or _size(note) >= _size(known):
                     self._write(note)
-        except OSError as error:
-            raise Unavailable(f"{self._path} cannot be written: {error.strerror}") from error
-
-    def replace(self, note: str) -> None:
-        """Put *note* in the place of whatever is kept: for a recovery that two people decided."""
-        try:
-            with self._alone():
-                self._write(note)
         except OSError as error:
             raise Unavailable(f"{self._path} cannot be written: {error.strerror}") from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with self._path.with_name(f".{self._path.name}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock = os.open(self._path.with_name(f".{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock)
 
     def _write(self, note: str) -> None:
         draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
@@ -145,6 +143,10 @@ class HeadFile:
             os.fsync(folder)  # the new name itself must survive a power cut
         finally:
             os.close(folder)
+
+
+def _origin(note: str) -> str:
+    return note.partition("\n")[0]
 
 
 def _size(note: str) -> int:

@@ -10,14 +10,21 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import tuple_row
-from sqlalchemy import Engine, exists, func, select
+from sqlalchemy import Engine, LargeBinary, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
-from audit import entries, ledger_tables
-from khatim.errors import LedgerInvalid, Malformed, Unavailable
+from audit import entries, epoch_tables, ledger_tables
+from khatim.errors import LedgerInvalid, LedgerReadOnly, Malformed, Unavailable
 from khatim.vocabulary import Digest
 
 _LOOK_S = 0.02  # the sequencer itself looks fifty times a second
+
+_UNLESS_HALTED = ledger_tables.outbox.insert().from_select(
+    ["body", "payload"],
+    select(bindparam("body", type_=LargeBinary), bindparam("payload", type_=LargeBinary)).where(
+        ~exists().select_from(epoch_tables.halts)
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +39,12 @@ class Backlog:
         return max(0.0, (now - self.oldest_at).total_seconds()) if self.oldest_at else 0.0
 
 
-def append(session: Session, body: bytes, payload: bytes | None) -> None:
-    """Leave an event in the transaction of *session*.
+def append(session: Session, body: bytes, payload: bytes | None, *, unless_halted: bool = False) -> None:
+    """Leave an event in the transaction of *session*; *unless_halted* asks in the same statement (`audit.halts`).
 
     *body* is canonical JSON; *payload* is the part that did not fit, whose digest the body gives as
     ``payload_digest``.  Raises `Malformed` for what could not be sequenced: it must fail here, in the transaction that
-    says it, and not stop the ledger later.
+    says it, and not stop the ledger later.  Raises `LedgerReadOnly` where the ledger stands still.
     """
     if len(body) > entries.BODY_MAX:
         raise Malformed(f"an event of {len(body)} bytes does not fit into a ledger entry (at most {entries.BODY_MAX})")
@@ -49,7 +56,10 @@ def append(session: Session, body: bytes, payload: bytes | None) -> None:
     if entries.payload_digest_of(event) != (None if payload is None else str(Digest.of(payload))):
         raise Malformed("the event does not carry the digest of the payload kept aside")
     # The connection, not the session: the ledger's own insert is not a governed change.
-    session.connection().execute(ledger_tables.outbox.insert(), {"body": body, "payload": payload})
+    if not unless_halted:
+        session.connection().execute(ledger_tables.outbox.insert(), {"body": body, "payload": payload})
+    elif not session.connection().execute(_UNLESS_HALTED, {"body": body, "payload": payload}).rowcount:
+        raise LedgerReadOnly("nothing that must be recorded can change now: the ledger is read-only")
 
 
 def pending_count(conn: Connection[Any]) -> int:

@@ -3,34 +3,28 @@
 
 It holds a session advisory lock on the very connection that it writes with, so whoever lost the lock cannot commit
 either; a second sequencer stands by and takes over.  It never signs a tree that it has not re-derived from the stored
-rows, and stops with `LedgerInvalid` rather than go on from a ledger that does not re-derive (fail closed: the outbox
-keeps what waits).  A lost or restarting database is waited for.
+rows and that does not extend what is known outside the database.  Where that fails it halts: nothing is signed, the
+ledger is read-only, the outbox keeps what waits, and it looks again until somebody has decided what happened.  A lost
+or restarting database is waited for, and so is a clock that is off.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-import psycopg
-from psycopg.rows import tuple_row
-
-from audit import entries, stored
+from audit import appending, continuity, direct, entries, halts, heads, stored
+from audit.appending import Head
 from audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, sign_checkpoint
-from audit.merkle import leaf_hash
-from audit.tiles import Frontier, FullTile
+from audit.epochs import Epoch, origin_of
+from audit.heads import HeadKeeper
 from khatim.errors import LedgerInvalid, Misconfigured, Unavailable
-from khatim.vocabulary import Digest
 
-LOCK = 0x4B_48_41_54_49_4D  # "KHATIM"; advisory locks are per database
 _STANDBY_S = 0.2  # how often a standing-by sequencer asks for the lock
 _RECONNECT_S = 0.25
-_CONNECT_S = 5
+_HALTED_S = 1.0  # how often a halted one looks whether somebody has repaired the ledger
 _log = logging.getLogger("khatim.sequencer")
 
 # DELETE ... RETURNING takes whatever is committed and visible; never a cursor "id > last", which would miss
@@ -40,16 +34,6 @@ WITH taken AS (
     DELETE FROM ledger_outbox WHERE id = ANY (ARRAY(SELECT id FROM ledger_outbox ORDER BY id LIMIT %s))
     RETURNING id, body, payload
 ) SELECT id, body, payload FROM taken ORDER BY id"""
-_COPY = (
-    'COPY ledger_entries ("index", entry, leaf, kind, actor, resource, namespace, zone, "at") '
-    "FROM STDIN WITH (FORMAT BINARY)"
-)
-_ADD_PAYLOAD = "INSERT INTO ledger_payloads (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING"
-_ADD_TILE = "INSERT INTO ledger_tiles (level, number, hashes, root) VALUES (%s, %s, %s, %s)"
-_ADD_CHECKPOINT = (
-    'INSERT INTO ledger_checkpoints (size, root, note, "at") VALUES (%s, %s, %s, clock_timestamp()) RETURNING "at"'
-)
-_COPY_TYPES = ["int8", "bytea", "bytea", "text", "text", "text", "text", "text", "timestamptz"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +46,56 @@ class Lag:
     is_leading: bool = False
 
 
-@dataclass(slots=True)
-class _Head:
-    """The end of the ledger in memory: the tree's right edge and the link of the last entry."""
+@dataclass(frozen=True)
+class Safeguards:
+    """What a sequencer asks before it signs, beside the database.
 
-    frontier: Frontier
-    prev: bytes
+    *keepers* know the ledger's head outside the database; *signer_of* gives the key of an epoch by its number, for a
+    ledger that has more than one.
+    """
+
+    keepers: Sequence[HeadKeeper] = ()
+    signer_of: Callable[[int], NoteSigner] | None = None
+
+
+@dataclass(slots=True)
+class _Lead:
+    """What a leading sequencer has in memory: the end of the ledger, its epochs, and the present one's signer."""
+
+    head: Head
+    signer: NoteSigner
+    epochs: list[Epoch] = field(default_factory=list)
 
 
 class Sequencer:
     """Sequences the outbox of one database into one ledger; `run` in a process or thread of its own."""
 
-    def __init__(self, dsn: str, origin: str, signer: NoteSigner, *, batch: int = 1000, poll_s: float = 0.02) -> None:
-        """Take a psycopg connection string and the ledger's origin, which must be the name of the signing key."""
+    def __init__(  # noqa: PLR0913 - two of them tune, the others are what it is
+        self,
+        dsn: str,
+        origin: str,
+        signer: NoteSigner,
+        safeguards: Safeguards | None = None,
+        *,
+        batch: int = 1000,
+        poll_s: float = 0.02,
+    ) -> None:
+        """Take a psycopg connection string and the ledger's first origin, which must be the name of the signing key."""
         if signer.name != origin:
             raise Misconfigured(f"the ledger {origin!r} cannot be signed by a key named {signer.name!r}")
         self.origin = origin
         self.lag = Lag()
+        self.halted: LedgerInvalid | None = None
         self._dsn, self._signer, self._batch, self._poll_s = dsn, signer, batch, poll_s
+        self._safeguards = safeguards or Safeguards()
         self._conn: stored.Conn | None = None
-        self._head: _Head | None = None
+        self._lead: _Lead | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Sequence until *stop* is set; wait out a database that is gone, raise `LedgerInvalid` for a broken ledger."""
+        """Sequence until *stop* is set; wait out a database that is gone, halt at a ledger that does not hold.
+
+        Raises `Misconfigured` where waiting would not help: a proxy before the database, a key that is not there.
+        """
         said = ""
         try:
             while not stop.is_set():
@@ -96,6 +107,10 @@ class Sequencer:
                         _log.warning("%s", said)
                     stop.wait(_RECONNECT_S)
                     continue
+                except LedgerInvalid as wrong:
+                    self._halt(wrong)
+                    stop.wait(_HALTED_S)
+                    continue
                 said = ""
                 if taken < self._batch:
                     stop.wait(self._poll_s if self.lag.is_leading else _STANDBY_S)
@@ -105,16 +120,17 @@ class Sequencer:
     def run_once(self) -> int:
         """Sequence one batch and return its size; 0 when nothing waits or another sequencer leads.
 
-        Raises `Unavailable` when the database cannot be reached or refuses (the next call connects anew), and
-        `LedgerInvalid` when the stored ledger does not re-derive.
+        Raises `Unavailable` when the database cannot be reached or refuses (the next call connects anew),
+        `LedgerInvalid` when the stored ledger does not re-derive, and `LedgerForked` when it does not extend a head
+        that is known outside.
         """
         try:
-            with _translated():
+            with direct.translated():
                 if self._conn is None:
-                    self._conn = _connect(self._dsn)
-                if self._head is None:
-                    self._head = self._lead(self._conn)
-                return self._sequence(self._conn, self._head) if self._head else 0
+                    self._conn = direct.connect(self._dsn)
+                if self._lead is None:
+                    self._lead = self._take_lead(self._conn)
+                return self._sequence(self._conn, self._lead) if self._lead else 0
         except BaseException:
             self.close()  # gives up the lock: whatever is in memory is derived anew before the next batch
             raise
@@ -123,111 +139,106 @@ class Sequencer:
         """Give up the lead and the connection."""
         if self._conn is not None:
             self._conn.close()
-        self._conn = self._head = None
+        self._conn = self._lead = None
         self.lag = Lag(self.lag.size)
 
-    def _lead(self, conn: stored.Conn) -> _Head | None:
-        """Take the lock and derive the end of the ledger from its rows; None while another sequencer has the lock."""
-        if not _value(conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))):
-            return None
-        head = self._restore(conn)
-        if head.frontier.size == 0:
-            now = _value(conn.execute("SELECT clock_timestamp()"))
-            body = entries.genesis_body(self.origin, self._signer.vkey, now)
-            with conn.transaction():
-                self._append(conn, head, [(body, None)])
-        self.lag = Lag(head.frontier.size, is_leading=True)
-        _log.info("leading the ledger %s from size %d", self.origin, head.frontier.size)
-        return head
+    def _halt(self, wrong: LedgerInvalid) -> None:
+        """Make the ledger read-only and say so, once for each reason; what cannot be written is tried again."""
+        if str(self.halted) != str(wrong):
+            self.halted = wrong
+            _log.critical("the ledger %s is read-only: %s", self.origin, wrong)
+        try:
+            with direct.translated(), direct.connect(self._dsn) as conn:
+                halts.halt(conn, self.origin, wrong)
+        except Unavailable as lost:
+            _log.warning("that the ledger is read-only cannot be told to the servers: %s", lost)
 
-    def _restore(self, conn: stored.Conn) -> _Head:
+    def _take_lead(self, conn: stored.Conn) -> _Lead | None:
+        """Take the lock and derive the end of the ledger from its rows; None while another sequencer has the lock."""
+        if not direct.take_lead(conn):
+            return None
+        epochs = continuity.stored_epochs(conn)
+        signer = self._signer_of(epochs)
+        head, note = self._restored(conn, signer)
+        self._require_extends(conn, head.frontier.size, epochs)
+        lead = _Lead(head, signer, epochs)
+        if note is None:
+            now = direct.value(conn.execute("SELECT clock_timestamp()"))
+            with conn.transaction():
+                _, note = self._append(conn, lead, [(entries.genesis_body(self.origin, signer.vkey, now), None)])
+        self._keep(note)
+        halts.lift(conn)
+        self.halted = None
+        self.lag = Lag(head.frontier.size, is_leading=True)
+        _log.info("leading the ledger %s from size %d", signer.name, head.frontier.size)
+        return lead
+
+    def _signer_of(self, epochs: list[Epoch]) -> NoteSigner:
+        """Return the signer of the last epoch; raises where the key at hand is not the one that it names."""
+        if not epochs:
+            return self._signer
+        if epochs[0].origin != self.origin:
+            raise LedgerInvalid(f"this is the ledger {epochs[0].origin}, not {self.origin}", place="entry 0")
+        last = epochs[-1]
+        signer = self._signer
+        if last.number > 1:
+            if self._safeguards.signer_of is None:
+                raise Misconfigured(f"the ledger is in its epoch {last.number}, whose key this sequencer does not have")
+            signer = self._safeguards.signer_of(last.number)
+        if (signer.name, signer.vkey) != (origin_of(self.origin, last.number), last.vkey):
+            raise LedgerInvalid(f"the key at hand is not the one of {last.origin}", place=f"entry {last.first}")
+        return signer
+
+    def _restored(self, conn: stored.Conn, signer: NoteSigner) -> tuple[Head, str | None]:
+        """Return the end of the ledger, derived from its rows, and the last note; None for an empty ledger."""
         last = stored.checkpoint_at(conn)
-        count = _value(conn.execute('SELECT coalesce(max("index") + 1, 0) FROM ledger_entries'))
+        count = direct.value(conn.execute('SELECT coalesce(max("index") + 1, 0) FROM ledger_entries'))
         size = last.size if last else 0
         if count != size:
             raise LedgerInvalid(f"the ledger has {count} entries but a checkpoint of {size}", place="checkpoint")
+        head = appending.head_at(conn, size)
         if last is None:
-            return _Head(Frontier(), entries.NO_ENTRY)
-        signed = open_checkpoint(last.note, self.origin, [self._signer.verifier])
-        frontier = stored.frontier_at(conn, size)
-        root = frontier.root()
+            return head, None
+        signed = open_checkpoint(last.note, signer.name, [signer.verifier])
+        root = head.frontier.root()
         if (signed.size, signed.root, last.root) != (size, root, root):
             raise LedgerInvalid(f"the stored tree does not have the root of checkpoint {size}", place="root")
-        tail = next(stored.entries_between(conn, size - 1, size))
-        entries.parse(tail, size - 1)
-        return _Head(frontier, entries.link_of(tail))
+        return head, last.note
 
-    def _sequence(self, conn: stored.Conn, head: _Head) -> int:
-        if not _value(conn.execute("SELECT EXISTS (SELECT FROM ledger_outbox)")):
+    def _require_extends(self, conn: stored.Conn, size: int, epochs: list[Epoch]) -> None:
+        verifiers = [self._signer.verifier, *(epoch.verifier for epoch in epochs[1:])]
+        known, silent = heads.known_heads(self._safeguards.keepers, verifiers)
+        for sentence in silent:
+            _log.warning("%s", sentence)
+        continuity.require_extends(conn, size, epochs, known)
+
+    def _keep(self, note: str) -> None:
+        """Tell the keepers what is committed; raises `Unavailable` when one that must know it cannot keep it."""
+        for keeper in self._safeguards.keepers:
+            try:
+                keeper.keep(note)
+            except Unavailable as lost:
+                if keeper.must_answer:
+                    raise
+                _log.warning("%s does not keep the head: %s", keeper.name, lost)
+
+    def _sequence(self, conn: stored.Conn, lead: _Lead) -> int:
+        if not direct.value(conn.execute("SELECT EXISTS (SELECT FROM ledger_outbox)")):
             return 0  # one statement for the fifty looks a second at an empty outbox
         with conn.transaction():
             taken = conn.execute(_TAKE, (self._batch,), binary=True).fetchall()
             if not taken:
                 return 0
-            seconds = self._append(conn, head, [(body, payload) for _, body, payload in taken])
-        self.lag = Lag(head.frontier.size, len(taken), seconds, is_leading=True)
+            seconds, note = self._append(conn, lead, [(body, payload) for _, body, payload in taken])
+        self._keep(note)  # after the commit: the file may stand behind the database, never ahead of it
+        self.lag = Lag(lead.head.frontier.size, len(taken), seconds, is_leading=True)
         return len(taken)
 
-    def _append(self, conn: stored.Conn, head: _Head, events: list[tuple[bytes, bytes | None]]) -> float:
-        """Write the events and all that follows from them in the transaction of *conn*; return the oldest one's age."""
-        full: list[FullTile] = []
-        kept: list[tuple[str, bytes]] = []
-        moments: list[datetime] = []
-        with conn.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.set_types(_COPY_TYPES)
-            for body, payload in events:
-                index = head.frontier.size
-                event = entries.event_of(body, f"entry {index}")
-                columns = entries.columns_of(event, f"entry {index}")
-                moments.append(columns.at)
-                entry = entries.build(body, index, head.prev)
-                leaf = leaf_hash(entry)
-                copy.write_row((index, entry, leaf, *columns))
-                head.prev = entries.link_of(entry)
-                full += head.frontier.append(leaf)
-                digest = entries.payload_digest_of(event)
-                if digest != (None if payload is None else str(Digest.of(payload))):
-                    raise LedgerInvalid(f"entry {index} would not name its payload", place=f"entry {index}")
-                if digest and payload is not None:
-                    kept.append((digest, payload))
-        with conn.cursor() as cursor:
-            cursor.executemany(_ADD_PAYLOAD, kept)
-            cursor.executemany(_ADD_TILE, [(tile.level, tile.number, tile.hashes, tile.root) for tile in full])
-            checkpoint = Checkpoint(self.origin, head.frontier.size, head.frontier.root())
-            note = sign_checkpoint(checkpoint, self._signer)
-            now: datetime = _value(cursor.execute(_ADD_CHECKPOINT, (checkpoint.size, checkpoint.root, note)))
-        return max(0.0, (now - min(moments)).total_seconds())
-
-
-def _connect(dsn: str) -> stored.Conn:
-    conn = psycopg.connect(dsn, autocommit=True, connect_timeout=_CONNECT_S, application_name="khatim-sequencer")
-    conn.execute("SET synchronous_commit = on")  # what was signed must not be lost, whatever the server's default
-    return conn
-
-
-def _value(cursor: Any) -> Any:
-    """Return the first column of the one row."""
-    return cursor.fetchone()[0]
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the driver raises into our own errors: gone for a moment, or wrong for good."""
-    try:
-        yield
-    except (psycopg.OperationalError, psycopg.InterfaceError) as lost:
-        raise Unavailable(f"the database does not answer: {lost}") from lost
-    except psycopg.IntegrityError as taken:
-        raise LedgerInvalid(f"somebody else has written to the ledger: {taken}", place="tail") from taken
-    except psycopg.Error as wrong:
-        raise Unavailable(f"the database refuses the sequencer: {wrong}") from wrong
-
-
-def is_led(conn: stored.Conn) -> bool:
-    """Whether some sequencer holds the lead of this database now."""
-    query = (
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-        "AND (classid::bigint << 32 | objid::bigint) = %s)"
-    )
-    return bool(_value(conn.cursor(row_factory=tuple_row).execute(query, (LOCK,))))
+    def _append(self, conn: stored.Conn, lead: _Lead, events: list[tuple[bytes, bytes | None]]) -> tuple[float, str]:
+        """Write the events and a checkpoint in the transaction of *conn*; return the oldest one's age and the note."""
+        moments = appending.append(conn, lead.head, events)
+        frontier = lead.head.frontier
+        checkpoint = Checkpoint(lead.signer.name, frontier.size, frontier.root())
+        note = sign_checkpoint(checkpoint, lead.signer)
+        at = appending.add_checkpoint(conn, checkpoint.size, checkpoint.root, note)
+        return max(0.0, (at - min(moments)).total_seconds()), note

@@ -83,8 +83,8 @@ def engine_for(url: str) -> Engine:
 
 
 def ledger_signer(settings: Settings, instance: Instance) -> NoteSigner:
-    """Return the signer of the ledger's checkpoints; its name is the ledger's origin."""
-    return NoteSigner(f"ledger.{settings.instance}.khatim", instance.signing_key("ledger"))
+    """Return the signer of the ledger's first epoch, whose key others pin; its name is the ledger's origin."""
+    return instance.ledger_signer(settings.instance, 1)
 
 
 def authority_of(settings: Settings, instance: Instance, clock: Clock = utc_now) -> Authority:

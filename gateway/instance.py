@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from audit.checkpoint import NoteSigner
+from audit.epochs import origin_of
 from khatim.errors import Misconfigured
 from registry.personal_keys import KeyFolder, SecretWrap
 from registry.tombstones import Graveyard
@@ -77,6 +79,16 @@ class Instance:
         keys = KeyFolder(self.folder / "keys" / "people", SecretWrap(self.secret("records")))
         own = self.folder / "tombstones" / "erasures.jsonl"
         return Vault(keys, Graveyard([own, *([copy] if copy else [])]))
+
+    def ledger_signer(self, name: str, epoch: int) -> NoteSigner:
+        """Return the signer of the ledger of the installation *name* in one of its epochs: a key and origin each."""
+        key = self.signing_key("ledger" if epoch == 1 else f"ledger-{epoch}")
+        return NoteSigner(origin_of(f"ledger.{name}.khatim", epoch), key)
+
+    @property
+    def head_file(self) -> Path:
+        """Return where the ledger's highest checkpoint stands, beside the keys and outside the database."""
+        return self.folder / "keys" / "ledger.head"
 
     def person_ref(self, name: str) -> str:
         """Return the opaque reference of a local person: keyed, so that the ledger cannot be searched for names."""

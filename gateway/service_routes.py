@@ -22,9 +22,11 @@ router = APIRouter(tags=["service"], route_class=SealedRoute)
 
 @router.get("/health")
 def health(wiring: Wiring) -> dict[str, str]:
-    """Say whether the service answers; without sign-in, and without telling anything else."""
-    check_database(wiring)
-    return {"status": "ok"}
+    """Say whether the service answers, or only reads (``read-only``: the ledger stands still); without sign-in.
+
+    It tells nothing else.  Reads go on while the ledger stands still, so the answer stays 200.
+    """
+    return {"status": "read-only" if check_database(wiring) else "ok"}
 
 
 @router.get("/v1/whoami")
@@ -52,11 +54,11 @@ def policy(reader: Read, rules: Rules) -> Response:
     return Response(rules.canonical, media_type="application/json", headers={"Khatim-Digest": str(rules.digest)})
 
 
-def check_database(wiring: Parts) -> None:
-    """Raise `Unavailable` when the database does not answer."""
+def check_database(wiring: Parts) -> bool:
+    """Return whether the ledger is read-only; raise `Unavailable` when the database does not answer."""
     try:
         with wiring.engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+            return bool(connection.execute(text("SELECT EXISTS (SELECT FROM ledger_halts)")).scalar())
     except Exception as error:
         raise Unavailable("the database does not answer", advice="Try again in a moment.") from error
 

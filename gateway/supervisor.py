@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
-from audit.checkpoint import NoteSigner
-from audit.sequencer import Sequencer
+from audit import direct
+from audit.heads import HeadFile
+from audit.sequencer import Safeguards, Sequencer
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
 from khatim.errors import Misconfigured, Unavailable
@@ -27,6 +28,8 @@ from khatim.settings import Settings
 _STATE = "server.json"
 ROOT = Path(__file__).parent.parent
 Say = Callable[[str], None]
+_RESTART_S, _RESTART_MOST_S = 0.25, 8.0
+_LASTED_S = 5.0  # a sequencer that ran so long had nothing wrong with it
 
 
 def up(settings: Settings, *, say: Say) -> None:
@@ -60,12 +63,14 @@ def _end(*_: object) -> NoReturn:
 
 
 def _run(settings: Settings, instance: Instance, say: Say) -> None:
-    from gateway import composition, schema  # noqa: PLC0415
+    from gateway import composition, disks, schema  # noqa: PLC0415
 
     schema.migrate(composition.urls_of(settings).owner)
     composition.authority_of(settings, instance).close()
     composition.ledger_signer(settings, instance)
-    with _Sequencing(settings):
+    with direct.translated():
+        direct.connect(composition.urls_of(settings).sequencer).close()  # a proxy is refused here, and not in a log
+    with disks.Tending(settings), _Sequencing(settings):
         _serve(settings, instance, say)
 
 
@@ -106,9 +111,14 @@ def sequence(settings: Settings) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     # Not through `composition`: this process needs neither FastAPI nor Sigstore, and should be there at once.
-    signer = NoteSigner(f"ledger.{settings.instance}.khatim", Instance(settings.data).signing_key("ledger"))
+    instance = Instance(settings.data)
+    signer = instance.ledger_signer(settings.instance, 1)
+    safeguards = Safeguards(
+        keepers=[HeadFile(instance.head_file)],
+        signer_of=lambda number: instance.ledger_signer(settings.instance, number),
+    )
     url = settings.database.sequencer_url or EmbeddedDatabase(settings.data / "postgres").url("khatim_sequencer")
-    Sequencer(url, signer.name, signer).run(stop)
+    Sequencer(url, signer.name, signer, safeguards).run(stop)
 
 
 def down(data: Path, *, timeout_s: float = 30) -> bool:
@@ -213,8 +223,12 @@ class _Sequencing:
         self._child = subprocess.Popen(command, env=self._environment, cwd=root)  # noqa: S603 - ourselves
 
     def _keep(self) -> None:
-        while not self._stop.wait(0.25):
+        patience, began = _RESTART_S, time.monotonic()
+        while not self._stop.wait(patience):
             if self._child is not None and self._child.poll() is not None:
+                # One that refuses at once again and again must not take a core from the server.
+                refused = self._child.returncode > 0 and time.monotonic() - began < _LASTED_S
+                patience, began = min(2 * patience, _RESTART_MOST_S) if refused else _RESTART_S, time.monotonic()
                 self._start()
 
 

@@ -13,12 +13,13 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
-from audit import ddl, ledger_tables
+from audit import ddl, epoch_ddl, epoch_tables, ledger_tables
 from audit.base import Base
 from gateway.embedded import EmbeddedDatabase
 from tests.audit.ledgers import LedgerDatabase
 
 TEMPLATE = "ledger_template"
+LEDGER = (ledger_tables.outbox, *ledger_tables.SEALED, *epoch_tables.SEALED, epoch_tables.halts)
 _numbers = itertools.count()
 
 
@@ -27,8 +28,8 @@ def make_ledger_tables(url: str) -> None:
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
     with engine.begin() as connection:
         connection.execute(text(ddl.event_holds()))
-        Base.metadata.create_all(connection, tables=[ledger_tables.outbox, *ledger_tables.SEALED])
-        for statement in ddl.upgrade():
+        Base.metadata.create_all(connection, tables=[*LEDGER])
+        for statement in (*ddl.upgrade(), *epoch_ddl.upgrade()):
             connection.execute(text(statement))
     engine.dispose()
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from audit import outbox, sequencer, stored
+from audit import direct, halts, outbox, stored
 from audit.checkpoint import open_checkpoint
 from audit.entries import BODY_MAX, GENESIS
 from audit.sequencer import Sequencer
@@ -159,9 +159,9 @@ def test_the_lag_is_told(ledger: LedgerDatabase) -> None:
 def test_only_one_sequencer_leads_and_the_other_takes_over(ledger: LedgerDatabase) -> None:
     first, second = ledger.sequencer(), ledger.sequencer()
     with ledger.connect() as conn:
-        assert not sequencer.is_led(conn)
+        assert not direct.is_led(conn)
         first.run_once()
-        assert sequencer.is_led(conn)
+        assert direct.is_led(conn)
         ledger.offer(event_body(1))
         assert second.run_once() == 0
         assert [first.lag.is_leading, second.lag.is_leading] == [True, False]
@@ -240,11 +240,13 @@ def test_a_tail_that_does_not_meet_its_checkpoint_stops_it(ledger: LedgerDatabas
     ledger.sequence_all()
     ledger.tamper(query)
     ledger.offer(event_body(300))
-    with running(ledger.sequencer()) as failed:
-        wait_until(lambda: bool(failed))
-    assert isinstance(failed[0], LedgerInvalid)
-    assert failed[0].members["place"]
-    with ledger.connect() as conn:
+    leader = ledger.sequencer()
+    with running(leader) as failed, ledger.connect() as conn:
+        wait_until(lambda: halts.halt_of(conn) is not None)
+        assert failed == []
+        assert leader.halted
+        assert leader.halted.members["place"]
+        assert (halts.halt_of(conn) or pytest.fail("no halt")).error == "ledger-invalid"
         assert outbox.pending_count(conn) == 1
 
 
