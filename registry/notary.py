@@ -20,6 +20,7 @@ from registry.events import StatementAdmitted
 from registry.naming import namespace_of
 from registry.signing import identity, statements
 from registry.signing.attesters import ATTESTERS, attesters_in
+from registry.signing.current import CurrentTrust
 from registry.signing.identity import IdentityPolicy
 from registry.signing.signer import Signer
 from registry.signing.verification import TrustRoot, VerifiedStatement, verify_bundle
@@ -32,9 +33,18 @@ class Notary:
 
     instance: str
     issuer: str
-    root: TrustRoot
-    trusted_root: Mapping[str, Any]
+    trust: CurrentTrust
     signer_for: Callable[[str], Signer]
+
+    @property
+    def root(self) -> TrustRoot:
+        """Whom this instance believes now: a rotation of the authority's keys changes it."""
+        return self.trust.root
+
+    @property
+    def trusted_root(self) -> Mapping[str, Any]:
+        """The same, as outsiders get it."""
+        return self.trust.document
 
     def policy(self, zone: str | None = None) -> IdentityPolicy:
         """Return the identity policy of the instance, narrowed to *zone*'s agents when one is given."""
