@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -40,7 +41,8 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _unbase64(text: str, what: str) -> bytes:
+def unbase64(text: str, what: str) -> bytes:
+    """Return what *text* encodes; raises `LedgerInvalid` if it is not base64 in its one canonical form."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as wrong:
@@ -48,6 +50,48 @@ def _unbase64(text: str, what: str) -> bytes:
     if base64.b64encode(data).decode() != text:
         raise LedgerInvalid(f"{what} is not canonical base64", place=_PLACE)
     return data
+
+
+class Verifier(Protocol):
+    """A named public key of any kind that checks notes: a log's (`NoteVerifier`) or a cosigner's."""
+
+    @property
+    def name(self) -> str:
+        """The key's name."""
+        ...
+
+    @property
+    def key_id(self) -> bytes:
+        """The four bytes by which its signatures are found."""
+        ...
+
+    def verify(self, text: str, signature: bytes) -> bool:
+        """Whether *signature* is this key's over *text*."""
+        ...
+
+
+def vkey_parts(vkey: str) -> tuple[str, bytes, bytes]:
+    """Return name, kind and public key of ``name+key id+base64``; raises `Malformed` if they do not belong together."""
+    name, _, rest = vkey.strip().partition("+")
+    hex_id, _, encoded = rest.partition("+")
+    try:
+        blob = unbase64(encoded, "the verifier key")
+    except LedgerInvalid as wrong:
+        raise Malformed(f"not a verifier key: {vkey[:120]!r}") from wrong
+    kind, public = blob[:1], blob[1:]
+    if not kind or key_id(_checked_name(name), public, kind).hex() != hex_id:
+        raise Malformed(f"the verifier key of {name[:80]} does not have the key id {hex_id[:16]!r}")
+    return name, kind, public
+
+
+def vkey_of(name: str, public: bytes, kind: bytes) -> str:
+    """Write a verifier key."""
+    return f"{_checked_name(name)}+{key_id(name, public, kind).hex()}+{base64.b64encode(kind + public).decode()}"
+
+
+def signature_line(name: str, identity: bytes, blob: bytes) -> str:
+    """Return the line of a note for the signature *blob* by the key of that name and id."""
+    return f"\u2014 {name} {base64.b64encode(identity + blob).decode()}\n"
 
 
 class NoteSigner:
@@ -72,8 +116,7 @@ class NoteSigner:
 
     def sign(self, text: str) -> str:
         """Return the signature line (with its newline) over a note's text."""
-        signature = self._key.sign(text.encode())
-        return f"\u2014 {self.name} {base64.b64encode(self.key_id + signature).decode()}\n"
+        return signature_line(self.name, self.key_id, self._key.sign(text.encode()))
 
 
 class NoteVerifier:
@@ -83,7 +126,7 @@ class NoteVerifier:
         """Take the name and the 32 bytes of the public key; raises `Malformed` if it is not one."""
         self.name = _checked_name(name)
         self.key_id = key_id(name, public)
-        self.vkey = f"{name}+{self.key_id.hex()}+{base64.b64encode(ED25519 + public).decode()}"
+        self.vkey = vkey_of(name, public, ED25519)
         try:
             self._key = Ed25519PublicKey.from_public_bytes(public)
         except ValueError as wrong:
@@ -92,18 +135,10 @@ class NoteVerifier:
     @classmethod
     def parse(cls, vkey: str) -> NoteVerifier:
         """Read ``name+key id+base64``; raises `Malformed` if its parts do not belong together."""
-        name, _, rest = vkey.strip().partition("+")
-        hex_id, _, encoded = rest.partition("+")
-        try:
-            blob = _unbase64(encoded, "the verifier key")
-        except LedgerInvalid as wrong:
-            raise Malformed(f"not a verifier key: {vkey[:120]!r}") from wrong
-        if blob[:1] != ED25519:
+        name, kind, public = vkey_parts(vkey)
+        if kind != ED25519:
             raise Malformed("the verifier key is not of type 1 (Ed25519)")
-        verifier = cls(name, blob[1:])
-        if verifier.key_id.hex() != hex_id:
-            raise Malformed(f"the verifier key of {name} does not have the key id {hex_id[:16]!r}")
-        return verifier
+        return cls(name, public)
 
     def verify(self, text: str, signature: bytes) -> bool:
         """Whether *signature* (64 bytes) is this key's over *text*."""
@@ -123,29 +158,59 @@ def sign_note(text: str, *signers: NoteSigner) -> str:
     return text + "\n" + "".join(signer.sign(text) for signer in signers)
 
 
-def open_note(note: str, verifiers: Iterable[NoteVerifier]) -> str:
-    """Return the text of *note*; raises `LedgerInvalid` unless a given verifier signed it.
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature line of a note: whose it says it is, the key id, and what follows it."""
 
-    Signatures by unknown keys are ignored; one wrong signature by a known key rejects the note (C2SP signed-note).
-    """
+    name: str
+    key_id: bytes
+    blob: bytes
+
+    @property
+    def line(self) -> str:
+        """The line, with its newline."""
+        return signature_line(self.name, self.key_id, self.blob)
+
+
+def split_note(note: str) -> tuple[str, list[Signature]]:
+    """Return text and signatures of *note*, unverified; raises `LedgerInvalid` if it does not have the form."""
     head, blank, tail = note.rpartition("\n\n")
     if not blank or not tail.endswith("\n") or _CONTROL.search(note):
         raise LedgerInvalid("this is not a signed note", place=_PLACE)
-    text, known, held = head + "\n", {(v.name, v.key_id): v for v in verifiers}, False
     lines = tail[:-1].split("\n")
     if len(lines) > _MAX_SIGNATURES:
         raise LedgerInvalid("the note has too many signatures", place=_PLACE)
+    found = []
     for line in lines:
         parts = _LINE.match(line)
         if parts is None:
             raise LedgerInvalid("the note has a malformed signature line", place=_PLACE)
-        blob = _unbase64(parts[2], "the signature")
-        verifier = known.get((parts[1], blob[:_KEY_ID_SIZE]))
+        blob = unbase64(parts[2], "the signature")
+        found.append(Signature(parts[1], blob[:_KEY_ID_SIZE], blob[_KEY_ID_SIZE:]))
+    return head + "\n", found
+
+
+def held_signatures(note: str, verifiers: Iterable[Verifier]) -> tuple[str, list[Signature]]:
+    """Return the text of *note* and those signatures that are of the given keys, each verified.
+
+    Signatures by unknown keys are left out; one wrong signature by a known key rejects the note (C2SP signed-note).
+    """
+    text, signatures = split_note(note)
+    known = {(v.name, v.key_id): v for v in verifiers}
+    held = []
+    for one in signatures:
+        verifier = known.get((one.name, one.key_id))
         if verifier is None:
             continue
-        if not verifier.verify(text, blob[_KEY_ID_SIZE:]):
+        if not verifier.verify(text, one.blob):
             raise LedgerInvalid(f"the note's signature by {verifier.name} does not verify", place=_PLACE)
-        held = True
+        held.append(one)
+    return text, held
+
+
+def open_note(note: str, verifiers: Iterable[Verifier]) -> str:
+    """Return the text of *note*; raises `LedgerInvalid` unless a given verifier signed it, as `held_signatures`."""
+    text, held = held_signatures(note, verifiers)
     if not held:
         raise LedgerInvalid("the note is signed by none of the expected keys", place=_PLACE)
     return text
@@ -174,7 +239,7 @@ class Checkpoint:
         origin, size, root, *extensions = lines[:-1]
         if not _SIZE.match(size):
             raise LedgerInvalid(f"not a tree size: {size[:40]!r}", place=_PLACE)
-        decoded = _unbase64(root, "the root")
+        decoded = unbase64(root, "the root")
         if len(decoded) != sha256().digest_size:
             raise LedgerInvalid("the root is not 32 bytes long", place=_PLACE)
         return cls(origin, int(size), decoded, tuple(extensions))
