@@ -79,7 +79,7 @@ class Floods:
         """Count one refusal of *source* at *now* (keyed or opaque: it will stand in the ledger)."""
         minute = now.replace(second=0, microsecond=0)
         with self._lock:
-            self._tally(minute).add(source, reason)
+            self._add(minute, source, reason, 1)
 
     def take(self, now: datetime | None) -> list[Count]:
         """Take out the counts of every minute that is over at *now*; of all minutes for None."""
@@ -92,26 +92,24 @@ class Floods:
         """Take back what could not be told, to be told later."""
         with self._lock:
             for one in counts:
-                tally = self._tally(one.minute)
                 for reason, times in one.reasons.items():
-                    tally.add(one.source, reason, times)
+                    self._add(one.minute, one.source, reason, times)
 
     def __len__(self) -> int:
         """Return how many sources are remembered, over all minutes."""
         return sum(len(tally.sources) for tally in self._tallies.values())
 
-    def _tally(self, minute: datetime) -> Tally:
+    def _add(self, minute: datetime, source: str, reason: str, times: int) -> None:
         tally = self._tallies.get(minute)
         if tally is None:
             tally = self._tallies[minute] = Tally(minute, self._room)
+        tally.add(source, reason, times)
+        if len(self._tallies) > self._minutes:
             self._shrink()
-        return tally
 
     def _shrink(self) -> None:
-        """Add the oldest minute to the next one when there are too many: the sum stays, its minute is blurred."""
-        while len(self._tallies) > self._minutes:
-            oldest, following = sorted(self._tallies)[:2]
-            gone = self._tallies.pop(oldest)
-            for count in gone.largest(self._room):
-                for reason, times in count.reasons.items():
-                    self._tallies[following].add(count.source, reason, times)
+        """Add the oldest minute to the next one: the sum stays, its minute is blurred."""
+        oldest, following = sorted(self._tallies)[:2]
+        for count in self._tallies.pop(oldest).largest(self._room):
+            for reason, times in count.reasons.items():
+                self._tallies[following].add(count.source, reason, times)

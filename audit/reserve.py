@@ -26,6 +26,7 @@ GOES_ON: Final = frozenset(
         "engagement.export",
         "version.revoke",
         "revocation.record",
+        "revocation.record_key",
         "authorisation.revoke",
         "deployment.stop",
         "person.erase",
