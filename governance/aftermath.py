@@ -22,6 +22,13 @@ def follow(tx: Transaction, job: Job, *, because: str) -> None:
             versions.give_up_scan(tx, version, because=because)
 
 
+def call_off(tx: Transaction, job: Job, *, because: str) -> Job:
+    """Cancel a job because of a revocation, and say so to whoever waited for it; the caller asked the permission."""
+    ended = work.call_off(tx, job, because=because)
+    follow(tx, ended, because=because)
+    return ended
+
+
 def cancel(tx: Transaction, name: str, *, because: str) -> Job:
     """Cancel a job that has not ended, and say so to whoever waited for it."""
     job = work.cancel(tx, queries.identified(tx, Job, name, for_update=True), because=because)

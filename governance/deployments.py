@@ -127,6 +127,12 @@ def stop_all_of(tx: Transaction, version: ModelVersion, *, because: str) -> None
             _change(tx, row, "stopped", because=because)
 
 
+def halt(tx: Transaction, row: Deployment, *, because: str) -> None:
+    """Stop one deployment because of what was revoked; the calling verb asked the permission."""
+    if row.state in ("requested", "serving", "suspended"):
+        _change(tx, row, "stopped", because=because)
+
+
 def resume(tx: Transaction, row: Deployment) -> None:
     """Let a suspended deployment serve again; no finding stands against it any more."""
     if row.state == "suspended":

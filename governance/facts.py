@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from audit.events import moment
 from audit.transaction import Reader
@@ -15,11 +17,13 @@ from policies import facts as values
 from policies import residency
 from policies.loading import PolicyBundle
 from policies.residency import Movement, MovementKind
-from registry import lineage
+from registry import lineage, standing
 from registry import queries as registered
 from registry.lineage import Node
 from registry.notary import Notary
 from registry.signing import oms, statements
+from registry.signing.revocation import Book
+from registry.signing.verification import VerifiedStatement
 from registry.tables import ModelVersion, Statement
 
 ATTESTED_BY = {
@@ -29,6 +33,37 @@ ATTESTED_BY = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Court:
+    """What a signature is judged by: the notary, what was revoked, and the moment."""
+
+    notary: Notary
+    book: Book
+    at: datetime
+
+    def check(
+        self, row: Statement, kind: str, subjects: Sequence[Digest], *, zone: str | None = None
+    ) -> VerifiedStatement:
+        """Verify a statement that was admitted; raises `SignatureInvalid` also for one that stands no more."""
+        verified = self.notary.check(row.bundle, kind, subjects, zone=zone)
+        verdict = self.book.verdict(verified.marks, self.at)
+        if not verdict.holds:
+            raise SignatureInvalid(verdict.sentence, advice=verdict.advice)
+        return verified
+
+    def stands(self, row: Statement, kind: str, *, zone: str) -> bool:
+        """Whether a statement verifies as one of *kind* and stands."""
+        try:
+            self.check(row, kind, [], zone=zone)
+        except SignatureInvalid:
+            return False
+        return True
+
+    def allows(self, digests: Collection[str]) -> bool:
+        """Whether none of these bytes is revoked."""
+        return self.book.forbids(digests, self.at).holds
+
+
 def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary, rules: PolicyBundle) -> values.Facts:
     """Return the facts of *version* for *zone* at the reader's moment."""
     nodes = lineage.of(reader, version.ref)
@@ -36,6 +71,7 @@ def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary
     findings = queries.findings_about(
         reader, [version.ref, *(row.ref for row in queries.deployments_of(reader, version.ref))]
     )
+    court = Court(notary, standing.book_of(reader), reader.now)
     movement = Movement(kind=MovementKind.DEPLOY, from_zone=version.zone, to_zone=zone, tags=frozenset(version.tags))
     return values.Facts(
         version=version.ref,
@@ -51,13 +87,15 @@ def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary
         inherited_tags=lineage.tags_of(nodes),
         datasets=frozenset(Digest.parse(node.digest) for node in nodes if node.kind == "dataset"),
         files=tuple(_file(file, rules) for file in version.files),
-        evidence=tuple(_evidence(row, version) for row in queries.evidence_of(reader, version.ref)),
-        approvals=tuple(_approval(row, nodes[0].statements, notary) for row in approvals),
+        evidence=tuple(
+            _evidence(row, version, nodes[0].statements, court) for row in queries.evidence_of(reader, version.ref)
+        ),
+        approvals=tuple(_approval(row, nodes[0].statements, court) for row in approvals),
         residency=residency.decide(rules.residency, movement, at=reader.now),
         open_findings=_open(findings),
-        is_signature_verified=_is_signed(version, nodes[0].statements, notary),
-        is_lineage_verified=all(_is_attested(node, notary) for node in nodes if node.kind in ATTESTED_BY),
-        is_revoked=version.revoked_because is not None,
+        is_signature_verified=_is_signed(version, nodes[0].statements, court),
+        is_lineage_verified=all(_is_attested(node, court) for node in nodes if node.kind in ATTESTED_BY),
+        is_revoked=version.revoked_because is not None or not court.allows(bytes_of(version, nodes)),
         is_suspended=any(row.state == "suspended" for row in approvals),
     )
 
@@ -74,25 +112,33 @@ def _file(file: dict[str, object], rules: PolicyBundle) -> values.FileFact:
     )
 
 
-def _evidence(row: Evidence, version: ModelVersion) -> values.Evidence:
+def bytes_of(version: ModelVersion, nodes: Sequence[Node]) -> frozenset[str]:
+    """Return the digests that the version is, consists of, and was made from."""
+    files = (str(file["digest"]) for file in version.files)
+    return frozenset([version.digest, *version.bases, *files, *(node.digest for node in nodes)])
+
+
+def _evidence(row: Evidence, version: ModelVersion, about: Sequence[Statement], court: Court) -> values.Evidence:
     metrics = {
         name: values.Measure(value=one["value"], lower=one.get("low"), upper=one.get("high"))
         for name, one in row.details.get("metrics", {}).items()
         if one["value"] is not None
     }
-    # Evidence was admitted only with a verified statement whose subjects are this version's files.
+    # Evidence was admitted only with a verified statement whose subjects are this version's files; it counts while
+    # that statement stands.
+    statement = next((one for one in about if one.id == row.statement_id), None)
     return values.Evidence(
         kind=row.kind,
         digest=Digest.parse(row.digest),
         subject=Digest.parse(version.digest),
         passed=row.result == "PASSED",
         at=row.at,
-        is_signed=row.statement_id is not None,
+        is_signed=statement is not None and court.stands(statement, statements.TEST_RESULT, zone=version.zone),
         metrics=metrics,
     )
 
 
-def _approval(row: Approval, about: Sequence[Statement], notary: Notary) -> values.Approval:
+def _approval(row: Approval, about: Sequence[Statement], court: Court) -> values.Approval:
     return values.Approval(
         ref=str(row.id),
         role=Role(row.role),
@@ -100,22 +146,22 @@ def _approval(row: Approval, about: Sequence[Statement], notary: Notary) -> valu
         binding=values.Binding.parse(row.binding),
         at=row.approved_at,
         expires=row.expires_at,
-        is_signed=_is_approved(row, about, notary),
+        is_signed=_is_approved(row, about, court),
         revoked_at=None if row.state == "active" else row.approved_at,
     )
 
 
-def _is_approved(row: Approval, about: Sequence[Statement], notary: Notary) -> bool:
+def _is_approved(row: Approval, about: Sequence[Statement], court: Court) -> bool:
     """Whether the person's own signed statement says what the row says: a row alone approves nothing."""
     statement = next((one for one in about if one.id == row.statement_id), None)
-    if statement is None or statement.revoked_because is not None:
+    if statement is None:
         return False
     try:
-        verified = notary.check(statement.bundle, statements.APPROVAL, [])
+        verified = court.check(statement, statements.APPROVAL, [])
     except SignatureInvalid:
         return False
     said = verified.predicate
-    return verified.identity == notary.person(row.approver) and (
+    return verified.identity == court.notary.person(row.approver) and (
         said.get("approver"),
         said.get("role"),
         said.get("binding"),
@@ -127,13 +173,13 @@ def _open(findings: Iterable[Finding]) -> tuple[str, ...]:
     return tuple(row.ref for row in findings if row.state == "open")
 
 
-def _is_signed(version: ModelVersion, about: Sequence[Statement], notary: Notary) -> bool:
+def _is_signed(version: ModelVersion, about: Sequence[Statement], court: Court) -> bool:
     files = [(str(file["path"]), Digest.parse(str(file["digest"]))) for file in version.files]
     for row in about:
-        if row.predicate_type != statements.OMS_SIGNATURE or row.revoked_because is not None:
+        if row.predicate_type != statements.OMS_SIGNATURE:
             continue
         try:
-            verified = notary.check(row.bundle, statements.OMS_SIGNATURE, [oms.root_digest(files)], zone=version.zone)
+            verified = court.check(row, statements.OMS_SIGNATURE, [oms.root_digest(files)], zone=version.zone)
             oms.check_files(verified.parsed, files)
         except SignatureInvalid:
             continue
@@ -141,13 +187,11 @@ def _is_signed(version: ModelVersion, about: Sequence[Statement], notary: Notary
     return False
 
 
-def _is_attested(node: Node, notary: Notary) -> bool:
+def _is_attested(node: Node, court: Court) -> bool:
     for row in node.statements:
-        if row.revoked_because is not None:
-            continue
         try:
             subjects = [] if node.kind == "version" else [Digest.parse(node.digest)]
-            notary.check(row.bundle, ATTESTED_BY[node.kind], subjects, zone=node.zone)
+            court.check(row, ATTESTED_BY[node.kind], subjects, zone=node.zone)
         except SignatureInvalid:
             continue
         return True

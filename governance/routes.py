@@ -19,9 +19,11 @@ from governance import (
     monitors,
     promotion,
     queries,
+    revoking,
 )
 from governance.tables import Authorisation, Deployment, Finding, Job
 from khatim.wire import answers, proofs, requests
+from khatim.wire import revocations as wire_revocations
 from policies.facts import Transition
 from registry.routes import Cursor, Limit, Pen, Rules
 
@@ -85,6 +87,18 @@ def revoke(tx: Tx, namespace: str, name: str, number: int, body: requests.Reason
     """Revoke a version; its endpoints stop within seconds."""
     row = lifecycle.revoke(tx, f"{namespace}/{name}@{number}", because=body.because)
     return answers.Version.model_validate(row)
+
+
+@router.post("/revocations", status_code=201)
+def revoke_trust(tx: Tx, rules: Rules, pen: Pen, body: requests.Revoke) -> wire_revocations.Revocation:
+    """Revoke a statement, key, identity or artifact; what may not serve any more stops within seconds."""
+    return wire_revocations.Revocation.model_validate(revoking.revoke(tx, body, notary=pen, rules=rules))
+
+
+@router.post("/revocations/preview")
+def preview(reader: Read, pen: Pen, body: requests.Revoke) -> wire_revocations.Touched:
+    """Say what a revocation would reach; changes nothing."""
+    return revoking.told(revoking.preview(reader, body, notary=pen))
 
 
 @router.post(VERSION + "/evaluations", status_code=202)

@@ -12,6 +12,8 @@ from governance.events import JobEnded, JobRequested
 from governance.tables import Job
 from khatim.errors import Conflict
 from khatim.vocabulary import Action, Digest, JobKind, JobState
+from registry import standing
+from registry.signing.revocation import digests_in
 
 NORMAL, URGENT = 100, 10
 
@@ -35,8 +37,11 @@ def request(  # noqa: PLR0913 - a job is its kind, its place, its subject and it
 ) -> Job:
     """Ask *zone* for work.  The calling verb has asked the permission; *by* defaults to the actor.
 
+    Raises `RevokedRefused` for work on revoked bytes.
+
     *also* names further rows that change with the request (an authorisation's count of runs).
     """
+    standing.require_usable(tx, digests_in(spec), f"no {kind.value} job may be asked for")
     job = Job(
         id=tx.new_id(),
         kind=kind.value,
@@ -67,6 +72,11 @@ def request(  # noqa: PLR0913 - a job is its kind, its place, its subject and it
 def cancel(tx: Transaction, job: Job, *, because: str) -> Job:
     """Cancel a job that has not ended; an agent that holds it learns of it at its next heartbeat."""
     tx.require(Action.JOB_CANCEL, job.resource)
+    return call_off(tx, job, because=because)
+
+
+def call_off(tx: Transaction, job: Job, *, because: str) -> Job:
+    """Cancel a job whose ground was taken away; the calling verb asked the permission."""
     if job.state not in (JobState.QUEUED.value, JobState.LEASED.value):
         raise Conflict(f"the job has ended: {job.state}")
     job.state, job.error, job.ended_at = JobState.CANCELLED.value, because, tx.now

@@ -13,7 +13,7 @@ from khatim.vocabulary import Action, Decision, Resource
 from policies import residency
 from policies.loading import PolicyBundle
 from policies.residency import Movement, MovementKind
-from registry import queries
+from registry import queries, standing
 from registry.events import ArtifactDownloadAuthorised, ArtifactPlaced, ArtifactUploadAuthorised
 from registry.tables import Placement
 
@@ -24,6 +24,7 @@ def admit_upload(  # noqa: PLR0913 - one ticket speaks about all of these
     """Let the actor bring *size* bytes of *digest* into *zone*, if access and residency allow it."""
     resource = Resource("artifact", digest, zone=zone, tags=frozenset(tags))
     tx.require(Action.ARTIFACT_UPLOAD, resource)
+    standing.require_usable(tx, [digest], "these bytes may not be brought in")
     decision = decide_movement(tx, MovementKind.PLACE, zone, zone, tags, rules)
     tx.record(
         ArtifactUploadAuthorised(
@@ -42,6 +43,7 @@ def admit_download(tx: Transaction, digest: str, *, zone: str, to_zone: str, rul
     """Let the actor take *digest* out of *zone* to be read in *to_zone*, if access and residency allow it."""
     placed = queries.placement(tx, digest, zone)
     tx.require(Action.ARTIFACT_DOWNLOAD, placed.resource)
+    standing.require_usable(tx, [digest], "these bytes may not be taken out")
     decision = decide_movement(tx, MovementKind.DOWNLOAD, zone, to_zone, placed.tags, rules)
     tx.record(
         ArtifactDownloadAuthorised(
@@ -56,6 +58,7 @@ def place(  # noqa: PLR0913 - the columns of one placement
 ) -> Placement:
     """Note that the zone's agent (the actor) holds *digest*.  A second report of the same copy changes nothing."""
     tx.require(Action.JOB_REPORT, Resource("artifact", digest, zone=zone))
+    standing.require_usable(tx, [digest], "these bytes may not be placed")
     tx.lock(f"placement:{zone}:{digest}")
     known: Placement | None = tx.scalar(select(Placement).where(Placement.digest == digest, Placement.zone == zone))
     if known is not None:

@@ -52,6 +52,12 @@ def of(reader: Reader, ref: str) -> list[Node]:
     ]
 
 
+def below(reader: Reader, refs: Iterable[str]) -> list[str]:
+    """Return *refs* and everything that was made from any of them."""
+    start = list(dict.fromkeys(refs))
+    return list(dict.fromkeys([*start, *queries.made_from(reader, start)])) if start else []
+
+
 def authors_of(nodes: Sequence[Node]) -> frozenset[str]:
     """Return everybody who registered something in the lineage: separation of duties looks through all of it."""
     return frozenset(node.made_by for node in nodes if node.made_by)

@@ -16,6 +16,7 @@ from audit.events import moment
 from audit.transaction import Transaction
 from khatim.errors import SignatureInvalid
 from khatim.vocabulary import Digest
+from registry import standing
 from registry.events import StatementAdmitted
 from registry.naming import namespace_of
 from registry.signing import identity, statements
@@ -60,7 +61,11 @@ class Notary:
         return verified
 
     def admit(self, tx: Transaction, about: str, bundle: str, verified: VerifiedStatement) -> Statement:
-        """Keep a verified bundle as a statement about *about*, and say so with the digest of its bytes."""
+        """Keep a verified bundle as a statement about *about*, and say so with the digest of its bytes.
+
+        Raises `RevokedRefused` for what its signer, its key or its subjects may not say any more.
+        """
+        standing.require(tx, verified)
         row = Statement(
             id=tx.new_id(),
             about=about,
@@ -71,7 +76,6 @@ class Notary:
             signed_at=verified.signed_at,
             digest=str(Digest.of(bundle.encode())),
             bundle=bundle,
-            revoked_because=None,
         )
         tx.add(row)
         tx.record(

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Query
 
 from audit.http import Read, SealedRoute, Tx, part
 from khatim.wire import answers, proofs, requests
+from khatim.wire import revocations as wire_revocations
 from policies.loading import PolicyBundle
-from registry import dossiers, queries, versions
+from registry import dossiers, queries, revocations, versions
 from registry.notary import Notary
 from registry.tables import DatasetVersion, FeatureViewVersion, ModelVersion
 
@@ -48,6 +49,25 @@ def feature_view(reader: Read, namespace: str, name: str, number: int) -> answer
     """Return one feature view version."""
     row = queries.numbered(reader, FeatureViewVersion, f"{namespace}/{name}@{number}")
     return answers.FeatureViewVersion.model_validate(row)
+
+
+@router.get("/revocations")
+def list_revocations(reader: Read) -> answers.Page[wire_revocations.Revocation]:
+    """List every revocation and lifting, oldest first."""
+    return answers.Page(items=[wire_revocations.Revocation.model_validate(row) for row in revocations.listed(reader)])
+
+
+@router.get("/revocations/list")
+def signed_revocations(reader: Read, pen: Pen) -> wire_revocations.SignedList:
+    """Return the list of revocations as the registry signs it, for whoever verifies offline."""
+    rows = revocations.listed(reader)
+    return wire_revocations.SignedList(number=len(rows), bundle=revocations.signed(reader, pen))
+
+
+@router.post("/revocations/{name}/lifting", status_code=201)
+def lift(tx: Tx, name: str, body: requests.Reason) -> wire_revocations.Revocation:
+    """End a revocation from now on, as a second person."""
+    return wire_revocations.Revocation.model_validate(revocations.lift(tx, name, because=body.because))
 
 
 @router.get("/models")

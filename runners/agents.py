@@ -13,13 +13,18 @@ from sqlalchemy import ColumnElement, Text, cast, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from audit.transaction import Reader, Transaction
+from governance import deployments
 from governance import queries as governed
+from governance.tables import Deployment
 from khatim import tokens
 from khatim.errors import Conflict, Forbidden, NotFound
 from khatim.vocabulary import Action, Actor, ActorKind, Resource, Role
 from khatim.wire import answers
+from khatim.wire import revocations as wire_revocations
 from khatim.wire import work as wire
-from runners.events import AgentRetired
+from registry import revocations, standing
+from registry.notary import Notary
+from runners.events import AgentRetired, EndpointHalted
 from runners.tables import Agent, Presence
 
 IDENTITY_TTL = timedelta(minutes=15)
@@ -128,6 +133,25 @@ def door_of(reader: Reader, zone: str) -> str:
     return door
 
 
+def halted(tx: Transaction, name: str, body: wire.Halted) -> Deployment:
+    """Take in that the acting agent took an endpoint of its zone down, because of what it read in the signed list."""
+    agent = of_actor(tx)
+    row = governed.identified(tx, Deployment, name, for_update=True)
+    tx.require(Action.JOB_REPORT, row.resource)
+    deployments.halt(tx, row, because=body.because)
+    tx.record(
+        EndpointHalted(
+            about=row.ref,
+            namespace=row.namespace,
+            zone=row.zone,
+            agent=agent.ref,
+            because=body.because,
+            number=body.number,
+        )
+    )
+    return row
+
+
 def orders(reader: Reader) -> wire.Orders:
     """Return what every endpoint of the acting agent's zone must do now."""
     agent = of_actor(reader)
@@ -141,4 +165,10 @@ def orders(reader: Reader) -> wire.Orders:
         )
         for row in governed.deployments_in(reader, agent.zone)
     ]
-    return wire.Orders(at=reader.now, endpoints=endpoints)
+    return wire.Orders(at=reader.now, endpoints=endpoints, revocations=standing.number_of(reader))
+
+
+def revocations_for(reader: Reader, notary: Notary) -> wire_revocations.SignedList:
+    """Return the signed list to an agent, whether or not it may still work: it must stop what is revoked."""
+    of_actor(reader)
+    return wire_revocations.SignedList(number=standing.number_of(reader), bundle=revocations.signed(reader, notary))

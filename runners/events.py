@@ -41,3 +41,13 @@ class AgentRetired(Event):
 
     kind: ClassVar[str] = "agent.retired"
     because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointHalted(Event):
+    """An agent took an endpoint down by itself because of the signed list of revocations with that number."""
+
+    kind: ClassVar[str] = "endpoint.halted"
+    agent: str
+    because: str
+    number: int

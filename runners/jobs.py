@@ -22,6 +22,9 @@ from khatim import tokens
 from khatim.errors import NotFound, StaleFence
 from khatim.vocabulary import Action, JobState
 from khatim.wire import work as wire
+from registry import standing
+from registry.signing import identity
+from registry.signing.revocation import digests_in
 from runners import agents
 from runners.agents import TokenIssuer
 from runners.tables import Lease
@@ -31,13 +34,17 @@ MAX_ATTEMPTS = 3
 
 
 def claim(tx: Transaction, *, issuer: TokenIssuer) -> wire.Work | None:
-    """Give the next job of the agent's zone to the acting agent, or None when nothing waits."""
+    """Give the next job of the agent's zone to the acting agent, or None when nothing waits.
+
+    Raises `RevokedRefused` for an agent whose identity is revoked; work on revoked bytes is called off.
+    """
     agent = agents.of_actor(tx)
+    standing.require_in_office(tx, identity.agent(issuer.instance, agent.zone, str(agent.id)))
     agents.note_presence(tx)
     _requeue_expired(tx, agent.zone)
     waiting = select(Job).where(Job.zone == agent.zone, Job.state == JobState.QUEUED.value)
     job: Job | None = tx.scalar(waiting.order_by(Job.priority, Job.number).limit(1).with_for_update(skip_locked=True))
-    if job is None:
+    if job is None or _is_barred(tx, job):
         return None
     job.fence, job.attempts = job.fence + 1, job.attempts + 1
     job.state, job.agent = JobState.LEASED.value, tx.actor.ref
@@ -155,6 +162,14 @@ def _requeue_expired(tx: Transaction, zone: str) -> None:
             job.error = f"gave up after {job.attempts} attempts: the lease ran out each time"
             _ended(tx, job, JobState.FAILED)
             aftermath.follow(tx, job, because=job.error)
+
+
+def _is_barred(tx: Transaction, job: Job) -> bool:
+    """Whether a job may not be handed out: it works on bytes that were revoked since it was asked for."""
+    verdict = standing.book_of(tx).forbids(digests_in(job.spec), tx.now)
+    if not verdict.holds:
+        aftermath.call_off(tx, job, because=verdict.sentence)
+    return not verdict.holds
 
 
 def _renewed(tx: Transaction, job_id: uuid.UUID, fence: int) -> datetime:

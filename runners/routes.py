@@ -11,6 +11,7 @@ from audit.http import Read, SealedRoute, Tx, part
 from governance import queries
 from governance.tables import Job
 from khatim.wire import answers, requests
+from khatim.wire import revocations as wire_revocations
 from khatim.wire import work as wire
 from registry.routes import Pen, Rules
 from runners import agents, completion, enrolment, jobs, tickets
@@ -96,6 +97,18 @@ def placed(tx: Tx, issuer: Issuer, body: wire.Placed) -> answers.Placement:
 def orders(reader: Read) -> wire.Orders:
     """Return what every endpoint of the agent's zone must do now."""
     return agents.orders(reader)
+
+
+@router.get("/agent/revocations")
+def revocations(reader: Read, pen: Pen) -> wire_revocations.SignedList:
+    """Return the signed list of revocations to an agent."""
+    return agents.revocations_for(reader, pen)
+
+
+@router.post("/agent/deployments/{name}/halt")
+def halt(tx: Tx, name: str, body: wire.Halted) -> answers.Deployment:
+    """Say that the agent took an endpoint down by itself because of a revocation."""
+    return answers.Deployment.model_validate(agents.halted(tx, name, body))
 
 
 @router.get("/agent/jobs/{name}")

@@ -13,7 +13,8 @@ from typing import Any
 from gateway.console import addresses, parts
 from gateway.console.formats import short
 from gateway.console.names import Names, signer_of
-from gateway.console.wording import because_of
+from gateway.console.parts import Words
+from gateway.console.wording import because_of, joined, words
 from governance import tables
 from khatim.errors import SignatureInvalid
 from khatim.vocabulary import Certainty, Digest, FileRole, Role
@@ -21,7 +22,8 @@ from khatim.wire import proofs
 from policies.loading import PolicyBundle
 from registry.lineage import Node
 from registry.notary import Notary
-from registry.signing.verification import verify_bundle
+from registry.signing.revocation import Book, Standing
+from registry.signing.verification import VerifiedStatement, verify_bundle
 from registry.tables import ModelVersion, Statement
 
 _RESIDENCY_REFUSED = "residency-refused"
@@ -117,26 +119,39 @@ def bindings(members: Mapping[str, Any]) -> tuple[parts.Binding, ...]:
     return tuple(parts.Binding(what, str(value)) for what, values in pairs for value in values if value != "")
 
 
-def signatures(found: Iterable[Statement], notary: Notary, names: Names) -> tuple[parts.Signature, ...]:
-    """Verify each statement now, and say so; newest first."""
+def signatures(
+    found: Iterable[Statement], notary: Notary, names: Names, *, book: Book, at: datetime
+) -> tuple[parts.Signature, ...]:
+    """Verify each statement now, and say so, and whether it still stands by what is revoked; newest first."""
     newest = sorted(found, key=lambda row: row.signed_at, reverse=True)
-    return tuple(_signature(row, notary, names.about(signer_of(row.identity))) for row in newest)
+    return tuple(_signature(row, notary, names.about(signer_of(row.identity)), book, at) for row in newest)
 
 
-def _signature(row: Statement, notary: Notary, who: parts.Who | None) -> parts.Signature:
-    index, wrong = _verified(row.bundle, tuple(row.subjects), _Same(notary))
-    problem = row.revoked_because or wrong
+def _signature(row: Statement, notary: Notary, who: parts.Who | None, book: Book, at: datetime) -> parts.Signature:
+    verified, wrong = _verified(row.bundle, tuple(row.subjects), _Same(notary))
+    standing = book.standing(verified.marks, at=row.signed_at, now=at) if verified else None
+    problem = wrong or (_fallen(standing) if standing else "")
     return parts.Signature(
         predicate=row.predicate_type,
         identity=row.identity,
         issuer=row.issuer,
         at=row.signed_at,
-        log_index=index,
+        log_index=verified.log_index if verified else None,
         statement=row.digest,
         is_verified=not problem,
         problem=problem,
         who=who,
     )
+
+
+def _fallen(standing: Standing) -> parts.Phrase:
+    """Say what was revoked, and whether the statement held when it was signed."""
+    if standing.now.holds:
+        return ""
+    reason = Words(standing.now.reasons[0].because, standing.now.reasons[0].because)
+    if standing.then.holds:
+        return joined(words("It held when it was signed, and is revoked now"), reason)
+    return joined(words("It is revoked, from before it was signed on"), reason)
 
 
 class _Same:
@@ -153,15 +168,15 @@ class _Same:
 
 
 @lru_cache(maxsize=1024)
-def _verified(bundle: str, subjects: tuple[str, ...], by: _Same) -> tuple[int | None, str]:
-    """Return the log index, or None and what does not hold.
+def _verified(bundle: str, subjects: tuple[str, ...], by: _Same) -> tuple[VerifiedStatement | None, str]:
+    """Return the statement, or None and what does not hold.
 
     The answer depends on these bytes and the trust root alone (a bundle carries its own time), so it is worked out
     once for the same bytes; gates verify anew (`governance.facts`).
     """
     try:
         expected = [Digest.parse(text) for text in subjects]
-        return verify_bundle(bundle, by.notary.root, by.notary.policy(), expected).log_index, ""
+        return verify_bundle(bundle, by.notary.root, by.notary.policy(), expected), ""
     except SignatureInvalid as wrong:
         return None, wrong.detail
 

@@ -275,4 +275,3 @@ class Statement(Answer):
     signed_at: datetime
     digest: str
     bundle: str
-    revoked_because: str | None

@@ -6,9 +6,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from khatim.vocabulary import FileRole, Role, Stage
+from khatim.vocabulary import FileRole, Revoked, Role, Stage
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
 Path = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*@[1-9][0-9]{0,8}$")]
@@ -73,6 +73,16 @@ class Reason(Request):
     """Why."""
 
     because: Because
+
+
+class Revoke(Request):
+    """Revoke a statement, key, identity or artifact; `since` is the cut-off, by default now."""
+
+    kind: Revoked
+    target: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    because: Because
+    since: AwareDatetime | None = None
+    from_the_beginning: bool = False
 
 
 class Train(Request):

@@ -119,6 +119,13 @@ class Monitored(Request):
 Outcome = Ingested | Materialised | Trained | Scanned | Evaluated | Deployed | Monitored
 
 
+class Halted(Request):
+    """The agent took an endpoint down by itself, because of the list of revocations with this number."""
+
+    because: str = Field(min_length=3, max_length=8000)
+    number: int = Field(ge=0)
+
+
 class Complete(Request):
     """A job's outcome under its fence."""
 
@@ -179,3 +186,4 @@ class Orders(Answer):
 
     at: datetime
     endpoints: list[EndpointOrder]
+    revocations: int = 0  # the number of the newest; an agent that knows a smaller one fetches the list

@@ -29,6 +29,7 @@ DEFAULT_ATTESTERS: Mapping[str, Sequence[str]] = {
     statements.APPROVAL: ("person/*",),
     statements.DEPLOYMENT: ("service/*",),
     statements.ENGAGEMENT: ("service/*",),
+    statements.REVOCATIONS: ("service/registry",),
 }
 """Who may attest what when nothing else is decided: kinds of statements, and patterns below the instance's domain."""
 
@@ -97,8 +98,9 @@ class IdentityPolicy:
     def permits(self, kind: str, who: Identity) -> bool:
         """Whether *who* may make a statement of *kind*."""
         patterns = self.allowed.get(kind, ())
-        return who.issuer in self.issuers and any(_matches(pattern, who.name) for pattern in patterns)
+        return who.issuer in self.issuers and any(matches(pattern, who.name) for pattern in patterns)
 
 
-def _matches(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
+    """Whether *name* is of *pattern*, in which each ``*`` stands for printable characters other than ``/``."""
     return re.fullmatch(_ANY.join(re.escape(part) for part in pattern.split("*")), name) is not None

@@ -27,6 +27,7 @@ OMS_SIGNATURE = "https://model_signing/signature/v1.0"
 APPROVAL = "https://khatim.dev/attestations/approval/v1"
 DEPLOYMENT = "https://khatim.dev/attestations/deployment/v1"
 ENGAGEMENT = "https://khatim.dev/attestations/engagement/v1"
+REVOCATIONS = "https://khatim.dev/attestations/revocations/v1"
 
 # SLSA build types: what kind of work a provenance statement is about.
 DATASET_SNAPSHOT = "https://khatim.dev/buildtypes/dataset-snapshot/v1"

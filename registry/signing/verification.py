@@ -28,8 +28,11 @@ from registry.signing import bundle as bundles
 from registry.signing import statements
 from registry.signing.binding import ASK_ROOT, ASK_SIGNER, Anchors, identity_of
 from registry.signing.certificates import HOSTILE
+from registry.signing.clocks import Clocks
 from registry.signing.encoding import strict_json
 from registry.signing.identity import Identity, IdentityPolicy
+from registry.signing.marking import marks_of
+from registry.signing.revocation import Marks
 from registry.signing.statements import Statement, Subject
 from registry.signing.trust import CLIENT_TRUST_CONFIG, SIGNING_CONFIG, TRUSTED_ROOT
 
@@ -56,6 +59,8 @@ class VerifiedStatement:
     issuer: str
     signed_at: datetime
     log_index: int
+    clock: str  # address of the timestamp authority, as the trust root names it
+    marks: Marks  # how a revocation recognises it
 
     @property
     def parsed(self) -> Statement:
@@ -79,6 +84,7 @@ class TrustRoot:
     """A parsed ``trusted_root.json``: whom a verifier believes.  Parse once, verify often; safe for several threads."""
 
     anchors: Anchors
+    clocks: Clocks
     _verifier: Verifier
 
     @classmethod
@@ -86,19 +92,21 @@ class TrustRoot:
         """Read a trusted root (JSON text); the last few are kept parsed.  Raises `Misconfigured` if it is not one."""
         return _load(trusted_root)
 
-    def check(self, bundle: str, who: Identity) -> datetime:
-        """Have sigstore-python verify *bundle*; return the time of its timestamp, or raise `SignatureInvalid`."""
+    def check(self, bundle: str, who: Identity) -> tuple[datetime, str]:
+        """Have sigstore-python verify *bundle*; return time and clock of its timestamp, or raise `SignatureInvalid`."""
         try:
             parsed = SigstoreBundle.from_json(bundle)
             self._verifier.verify_dsse(parsed, SigstoreIdentity(identity=who.name, issuer=who.issuer))
             stamps = parsed.verification_material.timestamp_verification_data
             # The bundle has exactly one timestamp (`bundles.parse`) and at least one verified: it is this one.
-            moment = stamps.rfc3161_timestamps[0].tst_info.gen_time if stamps else None
+            stamp = stamps.rfc3161_timestamps[0] if stamps else None
+            moment = stamp.tst_info.gen_time if stamp else None
+            signers = [(one.issuer, one.serial_number) for one in stamp.signed_data.signer_infos] if stamp else []
         except Exception as wrong:  # fed with hostile bytes: whatever it raises, the bundle is not verified
             raise _translated(wrong) from wrong
         if moment is None:
             raise SignatureInvalid("the bundle has no timestamp", advice=ASK_SIGNER)
-        return moment.astimezone(UTC)
+        return moment.astimezone(UTC), self.clocks.address_of(signers)
 
 
 @lru_cache(maxsize=8)
@@ -108,13 +116,13 @@ def _load(trusted_root: str) -> TrustRoot:
         # The public way to a TrustedRoot from text leads through a client configuration.
         whole = {"mediaType": CLIENT_TRUST_CONFIG, "trustedRoot": body, "signingConfig": {"mediaType": SIGNING_CONFIG}}
         verifier = Verifier(trusted_root=ClientTrustConfig.from_json(json.dumps(whole)).trusted_root)
-        anchors = Anchors.of(body)
+        anchors, clocks = Anchors.of(body), Clocks.of(body)
         known = body["mediaType"] == TRUSTED_ROOT
     except Exception as wrong:  # ours or the vendor's: this is not a trusted root
         raise Misconfigured(f"the trusted root cannot be read: {str(wrong)[:200]}", advice=ASK_ROOT) from wrong
     if not known:
         raise Misconfigured(f"the trusted root is not of media type {TRUSTED_ROOT}", advice=ASK_ROOT)
-    return TrustRoot(anchors, verifier)
+    return TrustRoot(anchors, clocks, verifier)
 
 
 def verify_bundle(
@@ -134,7 +142,7 @@ def verify_bundle(
         raise SignatureInvalid(f"what is signed is not an in-toto statement but {parts.payload_type[:80]!r}")
     certificate = _certificate(parts.certificate)
     who = identity_of(certificate)
-    signed_at = root.check(bundle, who)
+    signed_at, clock = root.check(bundle, who)
     root.anchors.check_log(parts, signed_at)
     root.anchors.check_time(certificate, signed_at)
     _check_claim(statement, who, policy, expected_subjects)
@@ -147,6 +155,8 @@ def verify_bundle(
         issuer=who.issuer,
         signed_at=signed_at,
         log_index=parts.entry.index,
+        clock=clock,
+        marks=marks_of(parts, certificate, who.name, signed_at, statement.digests),
     )
 
 

@@ -43,6 +43,7 @@ from runners.zone.drift.scipy_engine import ScipyEngine
 from runners.zone.duties import Zone
 from runners.zone.execution import RunJob
 from runners.zone.hosting import Host
+from runners.zone.revocations import Keeper
 from runners.zone.serving import build_serving
 from runners.zone.store import StoredBlob, ZoneStore
 from runners.zone.verification import Trust
@@ -98,7 +99,10 @@ class Agent:
         else:
             self.connection.open(self.url)
         me = self.connection.identity
-        self._trust = Trust(TrustRoot.load(dumps(me.trusted_root)), me.instance, me.issuer)
+        root = TrustRoot.load(dumps(me.trusted_root))
+        self._keeper = Keeper(plan.folder, root, me.instance)
+        self._keeper.take(self.connection.revocations())
+        self._halted: dict[str, str] = {}
         self._key = tokens.public_key(me.token_key)
         store = ZoneStore.ensure(plan.folder / "store", me.zone, capacity_bytes=plan.capacity_bytes)
         self.zone = Zone(
@@ -111,7 +115,13 @@ class Agent:
             scratch=plan.folder / "scratch",
             clock=now,
         )
-        self.host = Host(self.zone, plan.folder / "deployments", lambda: self._trust, self.connection.dossier, self.url)
+        self.host = Host(
+            self.zone,
+            plan.folder / "deployments",
+            lambda: Trust(root, me.instance, me.issuer, self._keeper.book),
+            self.connection.dossier,
+            self.url,
+        )
         self._config.app = self._application()
 
     def run(self) -> None:
@@ -170,7 +180,16 @@ class Agent:
                 self._stop.wait(pause)
 
     def _orders_once(self) -> bool:
-        self.host.obey(self.connection.orders())
+        orders = self.connection.orders()
+        self.host.obey(orders)
+        try:
+            if self._keeper.is_due(orders, now()):
+                self._keeper.take(self.connection.revocations())
+        finally:  # what is known holds, whether or not more could be learnt
+            self._halted.update(self.host.enforce())
+        for deployment, because in list(self._halted.items()):
+            self.connection.halted(deployment, because, self._keeper.number)
+            del self._halted[deployment]
         return False
 
     def _work_once(self) -> bool:
@@ -180,8 +199,10 @@ class Agent:
         began = time.monotonic()
         try:
             self._check_envelope(job)
+            self._keeper.require_usable(job.spec, now())
             with _Lease(self.connection, job) as lease:
-                outcome = self._do(job, lease.alive)
+                outcome = self._do(job, lambda: lease.alive() and self._keeper.allows(job.spec, now()).holds)
+            self._keeper.require_usable(job.spec, now())
             self.connection.complete(job.id, job.fence, outcome)
         except Conflict as error:  # another agent holds the job by now, or it was cancelled
             log.warning("job %s was given up: %s", job.id, error.detail)
@@ -197,6 +218,7 @@ class Agent:
     def _do(self, job: work.Work, alive: Callable[[], bool]) -> work.Outcome:
         match job.kind:
             case "deploy":
+                self._keeper.require_fresh(now())
                 return self.host.deploy(job)
             case "monitor":
                 return self.host.monitor(job, self.engines())

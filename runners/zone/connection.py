@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from khatim.errors import KhatimError, Unavailable, from_problem
 from khatim.wire import answers, proofs, work
+from khatim.wire import revocations as wire_revocations
 
 RENEW_BEFORE = timedelta(minutes=7)
 RETRIES = 5
@@ -100,6 +101,15 @@ class Connection:
     def orders(self) -> work.Orders:
         """Ask what every endpoint must do."""
         return self._call(work.Orders, "GET", "/v1/agent/orders")
+
+    def revocations(self) -> str:
+        """Fetch the signed list of revocations."""
+        return self._call(wire_revocations.SignedList, "GET", "/v1/agent/revocations").bundle
+
+    def halted(self, deployment: str, because: str, number: int) -> answers.Deployment:
+        """Report that this agent took an endpoint down by itself."""
+        body = work.Halted(because=because[:8000], number=number)
+        return self._call(answers.Deployment, "POST", f"/v1/agent/deployments/{deployment}/halt", body)
 
     def dossier(self, path: str) -> proofs.Dossier:
         """Fetch everything needed to judge a version (``namespace/name@number``)."""

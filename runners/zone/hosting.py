@@ -23,7 +23,7 @@ from runners.zone.capture import Capture
 from runners.zone.drift.schema import DriftPlan, Engine
 from runners.zone.duties import Zone
 from runners.zone.endpoints import Endpoint, Endpoints, EndpointState
-from runners.zone.verification import Trust
+from runners.zone.verification import Trust, Verification
 
 log = logging.getLogger("khatim.runners.hosting")
 ANSWERING = "serving"
@@ -36,6 +36,8 @@ class Served:
     deployment: str
     endpoint: Endpoint
     capture: Capture
+    spec: Mapping[str, Any]
+    verified: Verification
 
 
 class Host:
@@ -58,7 +60,8 @@ class Host:
 
     def deploy(self, job: work.Work) -> work.Outcome:
         """Verify, load and serve the version of a deployment job; return what was verified, signed."""
-        verified, served = self._load(job.spec)
+        served = self._load(job.spec)
+        verified = served.verified.said
         with self._lock:
             self._served[served.deployment] = served
             self._arrange()
@@ -77,7 +80,7 @@ class Host:
         """Load again what was served before a restart, verified anew; what does not verify stays down."""
         for file in sorted(self._folder.glob("*.json")):
             try:
-                _, served = self._load(json.loads(file.read_text()))
+                served = self._load(json.loads(file.read_text()))
             except KhatimError as error:
                 log.warning("deployment %s is not served again: %s", file.stem, error.detail)
                 continue
@@ -91,6 +94,33 @@ class Host:
             for name in [name for name, order in self._states.items() if order.state in ("stopped", "refused")]:
                 self._drop(name)
             self._arrange()
+
+    def enforce(self) -> list[tuple[str, str]]:
+        """Take down what rests on something revoked; return deployment and reason of each.
+
+        What fell may have been one of several: the version is verified again without it, and goes on if it holds.
+        """
+        halted = []
+        book, at = self._trust().book, self._zone.clock()
+        with self._lock:
+            fallen = [(one, one.verified.struck(book, at)) for one in self._served.values()]
+        for served, verdict in fallen:
+            if verdict.holds:
+                continue
+            try:
+                again = replace(served, verified=self._verify(served.spec))
+            except KhatimError as error:
+                log.warning("deployment %s is taken down: %s", served.deployment, verdict.sentence)
+                halted.append((served.deployment, f"{verdict.sentence} ({error.detail})"))
+                again = None
+            with self._lock:
+                if again is not None and served.deployment in self._served:
+                    self._served[served.deployment] = again
+                elif again is None:
+                    # Its specification stays: after a restart it is verified again, against the list on disk.
+                    self._drop(served.deployment, forget=False)
+                self._arrange()
+        return halted
 
     def monitor(self, job: work.Work, engines: Sequence[Engine]) -> work.Outcome:
         """Compare what was captured at an endpoint with the model's reference, by every engine."""
@@ -113,8 +143,8 @@ class Host:
         for name in list(self._served):
             self._drop(name, forget=False)
 
-    def _load(self, spec: Mapping[str, Any]) -> tuple[dict[str, Any], Served]:
-        verified = verification.verify(
+    def _verify(self, spec: Mapping[str, Any]) -> Verification:
+        return verification.verify(
             self._dossier(spec["version"]),
             self._trust(),
             digest=spec["digest"],
@@ -123,6 +153,9 @@ class Host:
             seats=spec["seats"],
             at=self._zone.clock(),
         )
+
+    def _load(self, spec: Mapping[str, Any]) -> Served:
+        verified = self._verify(spec)
         # Every file is read whole: the store compares each with its digest.
         for file in spec["files"]:
             for _ in self._zone.store.chunks(Digest.parse(file["digest"])):
@@ -133,7 +166,7 @@ class Host:
             lambda data: self._zone.keep(data, "application/vnd.apache.arrow.stream").digest, spec["features"]
         )
         endpoint = Endpoint(name=model.replace("/", "."), version=number, session=session, capture=kept)
-        return verified, Served(str(spec["deployment"]), endpoint, kept)
+        return Served(str(spec["deployment"]), endpoint, kept, spec, verified)
 
     def _arrange(self) -> None:
         """Put under each model's name its newest serving deployment, else its newest suspended one."""

@@ -19,6 +19,7 @@ from policies import quorum
 from registry import manifests
 from registry.signing import identity, oms, statements
 from registry.signing.identity import IdentityPolicy
+from registry.signing.revocation import Book, Marks, Verdict
 from registry.signing.verification import TrustRoot, VerifiedStatement, verify_bundle
 
 KINDS = {
@@ -35,15 +36,35 @@ class Trust:
     root: TrustRoot
     instance: str
     issuer: str
+    book: Book
 
-    def verified(self, statement: answers.Statement, subjects: Sequence[Digest] = ()) -> VerifiedStatement:
-        """Verify one statement; raises `SignatureInvalid`, also for one that was revoked."""
-        if statement.revoked_because is not None:
-            raise SignatureInvalid(f"the statement was revoked: {statement.revoked_because}")
+    def verified(
+        self, statement: answers.Statement, subjects: Sequence[Digest] = (), *, at: datetime
+    ) -> VerifiedStatement:
+        """Verify one statement; raises `SignatureInvalid`, also for one that is revoked at *at*."""
         policy = IdentityPolicy.of_instance(
             self.instance, self.issuer, {**identity.DEFAULT_ATTESTERS, statements.DEPLOYMENT: ("agent/*/*",)}
         )
-        return verify_bundle(statement.bundle, self.root, policy, list(subjects))
+        verified = verify_bundle(statement.bundle, self.root, policy, list(subjects))
+        verdict = self.book.verdict(verified.marks, at)
+        if not verdict.holds:
+            raise SignatureInvalid(verdict.sentence, advice=verdict.advice)
+        return verified
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was verified, as the deployment's statement says it, and what of it a revocation could strike."""
+
+    said: dict[str, Any]
+    marks: tuple[Marks, ...]
+    digests: frozenset[str]
+
+    def struck(self, book: Book, at: datetime) -> Verdict:
+        """Return whether everything that was relied on still stands."""
+        verdicts = [*(book.verdict(marks, at) for marks in self.marks), book.forbids(self.digests, at)]
+        reasons = tuple(dict.fromkeys(one for verdict in verdicts for one in verdict.reasons))
+        return Verdict(not reasons, reasons)
 
 
 def verify(  # noqa: PLR0913 - what a dossier is judged by
@@ -55,7 +76,7 @@ def verify(  # noqa: PLR0913 - what a dossier is judged by
     policy: str,
     seats: Sequence[Sequence[str]],
     at: datetime,
-) -> dict[str, Any]:
+) -> Verification:
     """Verify everything about the version of *dossier*; return what was verified, for the deployment's statement.
 
     Raises `VerificationFailed` (or `SignatureInvalid`) naming the first thing that does not hold.
@@ -64,13 +85,15 @@ def verify(  # noqa: PLR0913 - what a dossier is judged by
     _check_version(version, digest)
     files = [(str(file["path"]), Digest.parse(str(file["digest"]))) for file in version.files]
     own = dossier.nodes[0]
-    signature = _one(own, trust, statements.OMS_SIGNATURE, [oms.root_digest(files)])
+    digests = frozenset([digest, *(str(one) for _, one in files), *(node.digest for node in dossier.nodes)])
+    _check_bytes(trust.book.forbids(digests, at))
+    signature = _one(own, trust, statements.OMS_SIGNATURE, [oms.root_digest(files)], at)
     oms.check_files(signature.parsed, files)
-    walked = [_attested(node, trust) for node in dossier.nodes if node.kind in KINDS]
+    walked = [(node.ref, _attested(node, trust, at)) for node in dossier.nodes if node.kind in KINDS]
     if {"dataset"} - {node.kind for node in dossier.nodes}:
         raise VerificationFailed(f"{version.ref} names no dataset that it was trained on")
     granted = _approvals(dossier, trust, digest=digest, zone=zone, policy=policy, at=at)
-    voices = {number: {granted[role] for role in seat if role in granted} for number, seat in enumerate(seats)}
+    voices = {number: {granted[role][0] for role in seat if role in granted} for number, seat in enumerate(seats)}
     empty = voices.keys() - quorum.saturated(voices)
     if empty or not seats:
         missing = [" or ".join(seats[number]) for number in sorted(empty)]
@@ -78,14 +101,21 @@ def verify(  # noqa: PLR0913 - what a dossier is judged by
             f"{version.ref} lacks valid approvals by different people: {', '.join(missing) or 'none was required'}",
             missing=missing,
         )
-    return {
+    said = {
         "version": version.ref,
         "digest": digest,
         "signed_by": signature.identity,
-        "lineage": walked,
-        "approvals": dict(sorted(granted.items())),
+        "lineage": [ref for ref, _ in walked],
+        "approvals": {role: approver for role, (approver, _) in sorted(granted.items())},
         "policy": policy,
     }
+    relied = [signature.marks, *(marks for _, marks in walked), *(marks for _, marks in granted.values())]
+    return Verification(said, tuple(relied), digests)
+
+
+def _check_bytes(verdict: Verdict) -> None:
+    if not verdict.holds:
+        raise VerificationFailed(verdict.sentence, advice=verdict.advice)
 
 
 def _check_version(version: answers.Version, digest: str) -> None:
@@ -100,11 +130,11 @@ def _check_version(version: answers.Version, digest: str) -> None:
         raise VerificationFailed(f"{version.ref} was revoked: {version.revoked_because}")
 
 
-def _one(node: proofs.Node, trust: Trust, kind: str, subjects: Sequence[Digest]) -> VerifiedStatement:
+def _one(node: proofs.Node, trust: Trust, kind: str, subjects: Sequence[Digest], at: datetime) -> VerifiedStatement:
     failure: SignatureInvalid | None = None
     for statement in node.statements:
         try:
-            verified = trust.verified(statement, subjects)
+            verified = trust.verified(statement, subjects, at=at)
         except SignatureInvalid as error:
             failure = error
             continue
@@ -113,28 +143,31 @@ def _one(node: proofs.Node, trust: Trust, kind: str, subjects: Sequence[Digest])
     raise failure or SignatureInvalid(f"{node.ref} has no statement of the kind {kind}")
 
 
-def _attested(node: proofs.Node, trust: Trust) -> str:
+def _attested(node: proofs.Node, trust: Trust, at: datetime) -> Marks:
     subjects = [] if node.kind == "version" else [Digest.parse(node.digest)]
-    verified = _one(node, trust, KINDS[node.kind], subjects)
+    verified = _one(node, trust, KINDS[node.kind], subjects, at)
     if identity.zone_of(verified.identity) != node.zone:
         raise SignatureInvalid(f"{node.ref} stands in {node.zone}, but {verified.identity} attests it")
-    return node.ref
+    return verified.marks
 
 
 def _approvals(  # noqa: PLR0913 - what an approval must be bound to
     dossier: proofs.Dossier, trust: Trust, *, digest: str, zone: str, policy: str, at: datetime
-) -> dict[str, str]:
+) -> dict[str, tuple[str, Marks]]:
     active = {(one.approver, one.role) for one in dossier.approvals if one.state == "active"}
-    granted: dict[str, str] = {}
+    granted: dict[str, tuple[str, Marks]] = {}
     for statement in dossier.nodes[0].statements:
         if statement.predicate_type != statements.APPROVAL:
             continue
-        verified = trust.verified(statement)
+        try:
+            verified = trust.verified(statement, at=at)
+        except SignatureInvalid:
+            continue  # it grants nothing; whether enough is granted without it is decided by the seats
         said: Mapping[str, Any] = verified.predicate
         approver, role, binding = str(said["approver"]), str(said["role"]), said["binding"]
         is_bound = binding["version"] == digest and binding["zone"] == zone and binding["policy"] == policy
         is_own = verified.identity == identity.person(trust.instance, approver)
         expires = datetime.fromisoformat(str(said["expiresAt"])).astimezone(UTC)
         if (approver, role) in active and is_bound and is_own and at < expires:
-            granted[role] = approver
+            granted[role] = approver, verified.marks
     return granted

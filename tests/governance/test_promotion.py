@@ -125,9 +125,13 @@ def test_a_lineage_that_somebody_bent_closes_the_gate(approved: World) -> None:
 
 
 def test_a_signature_that_was_revoked_closes_the_gate(approved: World) -> None:
-    approved.sql(
-        "UPDATE statements SET revoked_because = 'key lost' "
-        "WHERE predicate_type = 'https://model_signing/signature/v1.0'"
+    [[digest]] = approved.sql(
+        "SELECT digest FROM statements WHERE predicate_type = 'https://model_signing/signature/v1.0'"
+    )
+    good(
+        approved.as_(PETRA).post(
+            "/v1/revocations", {"kind": "statement", "target": digest, "because": "signed by mistake"}
+        )
     )
     body = problem(approved.as_(SAMI).post(PROMOTE, to("production")), 403, "gate-not-satisfied")
 
