@@ -35,7 +35,14 @@ from registry.signing.transparency import SignatureLog
 class _InUse:
     """The generations of one reading of the record, with their keys."""
 
-    def __init__(self, folder: Path, record: PublicRecord, keys: KeyStore, stamp: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        record: PublicRecord,
+        keys: KeyStore,
+        stamp: tuple[int, int],
+        before: _InUse | None = None,
+    ) -> None:
         signing, stamping, log = record.signing[-1], record.timestamping[-1], record.signature_log[-1]
         self.stamp = stamp
         self.record = record
@@ -43,7 +50,10 @@ class _InUse:
         self.issuer = Issuer(self.chain[0], keys.p256(signing.key))
         self.certificate_log = keys.p256(record.certificate_log[-1].key)
         self.stamping = TimestampAuthority(keys.p256(stamping.key), stamping.certificates[0])
-        self.log = SignatureLog(folder / (log.folder or "log"), record.origin, keys.ed25519(log.key))
+        if before and before.record.signature_log[-1] == log:
+            self.log = before.log  # a long one takes its time to read
+        else:
+            self.log = SignatureLog(folder / (log.folder or "log"), record.origin, keys.ed25519(log.key))
 
 
 class Authority:
@@ -142,8 +152,9 @@ class Authority:
             with self._lock:
                 if stamp != self._state.stamp:
                     before = self._state
-                    self._state = _InUse(self.folder, load(self.folder), self._keys, stamp)
-                    self._retired.append(before.log)  # another thread may be writing to it
+                    self._state = _InUse(self.folder, load(self.folder), self._keys, stamp, before)
+                    if self._state.log is not before.log:
+                        self._retired.append(before.log)  # another thread may be writing to it
         return self._state
 
     def log_of(self, origin: str) -> SignatureLog:
