@@ -27,7 +27,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from khatim.errors import Misconfigured
 from khatim.vocabulary import Access, Digest
+from policies.conditions import Conditions
 from policies.formats import Formats
+from policies.grants import read_grants
 from policies.requirements import Gates
 from policies.residency import ResidencyRules
 from policies.runtime import RuntimePolicy
@@ -36,7 +38,7 @@ from policies.zones import Zones, ZonesFile
 
 HERE: Final = Path(__file__).parent
 DEMO: Final = HERE / "overlays" / "demo"
-_YAML_FILES: Final = ("zones.yaml", "transfers.yaml", "gates.yaml", "formats.yaml", "runtime.yaml")
+_YAML_FILES: Final = ("zones.yaml", "transfers.yaml", "gates.yaml", "formats.yaml", "runtime.yaml", "conditions.yaml")
 _OVERLAY_FILES: Final = frozenset({*_YAML_FILES, "roles.csv"})
 _MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -206,16 +208,17 @@ class PolicyBundle:
         Raises `Misconfigured` for the first file that is missing, unreadable or contradicts itself.
         """
         # The agents' images have no Casbin and never decide access; they import this module for formats and runtime.
-        from policies.access import CasbinAccess, read_grants  # noqa: PLC0415
+        from policies.access import CasbinAccess  # noqa: PLC0415
 
         home = folder or HERE
         if overlay is not None:
             _check_overlay(overlay)
         documents = {name: _document_of(name, home, overlay) for name in _YAML_FILES}
         model = _text(home / "access.conf")
-        grants = read_grants(_text(home / "roles.csv"))
+        conditions = _decode(Conditions, documents["conditions.yaml"])
+        grants = read_grants(_text(home / "roles.csv"), conditions=conditions.conditions)
         if overlay is not None and (overlay / "roles.csv").exists():
-            grants += read_grants(_text(overlay / "roles.csv"), f"{overlay.name}/roles.csv")
+            grants += read_grants(_text(overlay / "roles.csv"), f"{overlay.name}/roles.csv", conditions.conditions)
         canonical = json.dumps(
             {
                 **{name: document.values for name, document in documents.items()},
@@ -233,7 +236,7 @@ class PolicyBundle:
         return cls(
             digest=digest,
             canonical=canonical,
-            access=CasbinAccess(model, grants, policy=str(digest)),
+            access=CasbinAccess(model, grants, conditions=conditions, policy=str(digest)),
             zones=zones,
             residency=_built(ResidencyRules, documents["transfers.yaml"], zones, transfers, str(digest)),
             gates=replace(_decode(Gates, documents["gates.yaml"]), policy=str(digest)),
