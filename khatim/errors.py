@@ -33,9 +33,11 @@
     ├── RegistryFull                 507   the disk of the database or the ledger is full; nothing was changed
     ├── Suspended                    423   the endpoint's approval is suspended; names the finding
     ├── Unavailable                  503   a part that must answer does not (never a refusal)
+    │   ├── ClockUnreliable                nothing is signed by a clock that is off
     │   └── LedgerReadOnly                 the ledger signs nothing until somebody has decided what happened
     ├── VerificationFailed           422   a signature, digest or binding does not hold
     │   ├── SignatureInvalid               a bundle does not verify
+    │   ├── NotWitnessed                   too few witnesses have seen the checkpoint
     │   └── LedgerInvalid                  chain, tree or checkpoint does not re-derive; names the place
     │       └── LedgerForked               going on from here would contradict what was signed before
     ├── Misconfigured                500   settings contradict each other; refuses to start
@@ -252,6 +254,12 @@ class Unavailable(KhatimError):
     status = 503
 
 
+class ClockUnreliable(Unavailable):
+    """The clock of this machine cannot be trusted; nothing is signed by it."""
+
+    advice = "Set the clock of the machine that signs, then try again; nothing was signed meanwhile."
+
+
 class LedgerReadOnly(Unavailable):
     """The ledger is read-only: nothing that must be recorded can change now."""
 
@@ -273,6 +281,12 @@ class SignatureInvalid(VerificationFailed):
 
 class LedgerInvalid(VerificationFailed):
     """The ledger does not re-derive."""
+
+
+class NotWitnessed(VerificationFailed):
+    """Too few witnesses have seen this checkpoint."""
+
+    advice = "Wait for the witnesses, or look why they do not answer; until then it is the operator's word alone."
 
 
 class LedgerForked(LedgerInvalid):

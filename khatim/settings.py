@@ -69,6 +69,69 @@ class FloodSettings(BaseModel):
     entries: int = Field(default=100, ge=1, le=10_000)
 
 
+class ClockSettings(BaseModel):
+    """How far the clock of what signs may be off (seconds), and a time server to compare it with (host, or host:port).
+
+    With *required* a source that does not answer is a reason to sign nothing; without, it is reported.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tolerance_s: float = Field(default=2.0, gt=0, le=300)
+    ntp: str | None = Field(default=None, min_length=1)
+    required: bool = False
+
+
+class WitnessSettings(BaseModel):
+    """A witness of the ledger's checkpoints: its verifier key, and the prefix where it takes them (if we ask it)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vkey: str = Field(min_length=1)
+    url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+
+
+class WormSettings(BaseModel):
+    """Where copies of checkpoints go that nobody can overwrite: a *folder*, or a bucket with object lock (S3 API).
+
+    *url* is ``https://host/bucket/prefix``; the secret key stands in a file, as a systemd credential does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path | None = None
+    url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    region: str = ""
+    access_key: str | None = None
+    secret_file: Path | None = None
+    retain_days: int | None = Field(default=None, ge=1, le=36_500)
+
+    @model_validator(mode="after")
+    def _a_bucket_needs_everything(self) -> WormSettings:
+        if self.url and not (self.access_key and self.secret_file and self.retain_days):
+            raise ValueError("a bucket needs ledger.worm.access_key, secret_file and retain_days: nothing is assumed")
+        return self
+
+
+class LedgerSettings(BaseModel):
+    """To whom the ledger's checkpoints go every *publish_s* seconds, and how many witnesses make one count.
+
+    *timestamp_url* is a timestamp authority outside (RFC 3161 over HTTP), beside the embedded one.  With *public*,
+    checkpoints, tiles and entries are read without signing in.  With *witnesses_first* nothing is signed at a start
+    while a witness does not answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    publish_s: float = Field(default=5.0, gt=0, le=3600)
+    witnesses: tuple[WitnessSettings, ...] = ()
+    quorum: int = Field(default=0, ge=0, le=100)
+    witnesses_first: bool = False
+    timestamp_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    worm: WormSettings = WormSettings()
+    public: bool = False
+
+
 class Settings(BaseSettings):
     """The settings of one installation."""
 
@@ -88,6 +151,8 @@ class Settings(BaseSettings):
     oidc: OidcSettings | None = None
     disk: DiskSettings = DiskSettings()
     floods: FloodSettings = FloodSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    clock: ClockSettings = ClockSettings()
     tombstones: Path | None = None  # a second file of erasures, where no restore of this machine reaches it
     max_body: int = Field(default=2_000_000, ge=10_000)
 
