@@ -59,5 +59,8 @@ def lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[No
 
 def _keep(ledger: Ledger, stop: threading.Event) -> None:
     while not stop.wait(EVERY_S):
-        tell_counts(ledger)
+        try:
+            tell_counts(ledger)
+        except Exception:  # what goes wrong once may go well in a second, and the counts were kept
+            _log.exception("counts of refusals wait")
     tell_counts(ledger, is_end=True)

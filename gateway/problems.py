@@ -16,7 +16,7 @@ from audit.http import ACTOR
 from audit.transaction import Ledger
 from gateway.middleware import headers_beside
 from gateway.sources import Sources
-from khatim.errors import PROBLEM_BASE, KhatimError, Malformed, NotFound, Refused, Unauthenticated
+from khatim.errors import PROBLEM_BASE, KhatimError, Malformed, NotFound, Refused, RegistryFull, Unauthenticated
 
 log = logging.getLogger("khatim.gateway.problems")
 MEDIA_TYPE = "application/problem+json"
@@ -47,7 +47,8 @@ _BAD_REQUEST, _NOT_FOUND = 400, 404
 
 def problem(request: Request, error: KhatimError) -> Response:
     """Render *error*; a browser that asked for a page gets one."""
-    if error.status >= 500:  # noqa: PLR2004 - server errors
+    # A full disk is told once, by who looks at it: a line for each refused write would help to fill it.
+    if error.status >= 500 and not isinstance(error, RegistryFull):  # noqa: PLR2004 - server errors
         # A part that is away is told in a line; only what nobody foresaw is worth a traceback.
         log.error("%s: %s", type(error).__name__, error.detail, exc_info=error if error.status == 500 else None)  # noqa: PLR2004
     _count(request, error)
