@@ -18,6 +18,7 @@ from khatim.cli.benchmarks import (
     over_http,
     page,
     predictions,
+    rules,
     signatures,
     storing,
 )
@@ -45,6 +46,7 @@ def run(path: Path) -> None:
         measured("serve", predictions.measure),
         measured("zone store", storing.measure),
         measured("access decisions", decisions.measure),
+        measured("residency and gates", rules.measure),
     ]
     seconds = time.monotonic() - started
     page.write(path, page.Run(began, seconds, postgres, load), sections)
