@@ -66,6 +66,13 @@ def parse(entry: bytes, index: int) -> Entry:
     return Entry(index, bytes.fromhex(tail[2].decode()), event_of(entry[len(_HEAD) : tail.start()], place))
 
 
+def body_of(entry: bytes, index: int) -> bytes:
+    """Return the event's bytes inside the entry at *index*; raises `LedgerInvalid` if it has not the form."""
+    parse(entry, index)
+    tail = _TAIL.search(entry, max(0, len(entry) - _TAIL_MAX))
+    return entry[len(_HEAD) : tail.start() if tail else None]
+
+
 def event_of(body: bytes, place: str) -> Mapping[str, Any]:
     """Read an event body; raises `LedgerInvalid` naming *place* if it is not a JSON object."""
     try:

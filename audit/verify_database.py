@@ -3,12 +3,14 @@
 
 What `audit.verify` does for the files of one checkpoint, for the database: besides links, tree and tiles also that the
 look-up columns repeat what the entries say and that no row is missing or added.  The places named are ``entry 17``,
-``tile/0/003``, ``checkpoint 512`` (its size) and ``payload/sha256/…``.
+``tile/0/003``, ``checkpoint 512`` (its size), ``payload/sha256/…`` and ``epoch 2``.  A ledger that lost entries for
+good has several epochs, and each checkpoint is held against the key of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from psycopg.rows import tuple_row
@@ -39,9 +41,10 @@ def verify_database(conn: Conn, verifier: NoteVerifier) -> LedgerReport:
     for checkpoint in _checkpoints(conn, size):
         for row in _rows(conn, walk.frontier.size, checkpoint.size):
             _verify_row(conn, walk, row)
-        root = _signed_root(checkpoint, verifier)
+        root = _signed_root(checkpoint, walk.epochs[-1].verifier)
         walk.check(root, f"checkpoint {checkpoint.size}")
     report = walk.finish(root)
+    _verify_epochs(conn, report)
     _verify_no_more_tiles(conn)
     return report
 
@@ -123,6 +126,18 @@ def _signed_root(checkpoint: StoredCheckpoint, verifier: NoteVerifier) -> bytes:
     if (signed.size, signed.root) != (checkpoint.size, checkpoint.root):
         raise LedgerInvalid(f"{place} does not say what its row says", place=place)
     return signed.root
+
+
+def _verify_epochs(conn: Conn, report: LedgerReport) -> None:
+    """Refuse a table of epochs that does not say what the entries say."""
+    query = 'SELECT number, origin, "first" FROM ledger_epochs ORDER BY number'
+    found = conn.cursor(row_factory=tuple_row).execute(query).fetchall()
+    said = [(epoch.number, epoch.origin, epoch.first) for epoch in report.epochs[1:]]
+    for number, (row, entry) in enumerate(zip_longest(found, said), 2):
+        if row != entry:
+            raise LedgerInvalid(
+                f"the table of epochs does not say what the entries say of epoch {number}", place=f"epoch {number}"
+            )
 
 
 def _verify_no_more_tiles(conn: Conn) -> None:

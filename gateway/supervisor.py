@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from audit import direct
-from audit.heads import HeadFile
 from audit.sequencer import Safeguards, Sequencer
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
+from gateway.keepers import keepers_of
+from gateway.publishing import publishing
 from khatim.errors import Misconfigured, Unavailable
 from khatim.settings import Settings
 
@@ -63,8 +64,9 @@ def _end(*_: object) -> NoReturn:
 
 
 def _run(settings: Settings, instance: Instance, say: Say) -> None:
-    from gateway import composition, disks, schema  # noqa: PLC0415
+    from gateway import composition, custody, disks, schema  # noqa: PLC0415
 
+    custody.custody_of(settings, instance).require_ready()
     schema.migrate(composition.urls_of(settings).owner)
     composition.authority_of(settings, instance).close()
     composition.ledger_signer(settings, instance)
@@ -114,11 +116,12 @@ def sequence(settings: Settings) -> None:
     instance = Instance(settings.data)
     signer = instance.ledger_signer(settings.instance, 1)
     safeguards = Safeguards(
-        keepers=[HeadFile(instance.head_file)],
+        keepers=keepers_of(settings, instance),
         signer_of=lambda number: instance.ledger_signer(settings.instance, number),
     )
     url = settings.database.sequencer_url or EmbeddedDatabase(settings.data / "postgres").url("khatim_sequencer")
-    Sequencer(url, signer.name, signer, safeguards).run(stop)
+    with publishing(settings, instance, url):
+        Sequencer(url, signer.name, signer, safeguards).run(stop)
 
 
 def down(data: Path, *, timeout_s: float = 30) -> bool:
@@ -191,10 +194,14 @@ def environment(settings: Settings) -> dict[str, str]:
     values: dict[str, str] = {}
     for key, value in settings.model_dump(mode="json", exclude_none=True).items():
         if isinstance(value, dict):
-            values.update({f"KHATIM_{key}__{inner}".upper(): str(one) for inner, one in value.items()})
+            values.update({f"KHATIM_{key}__{inner}".upper(): _plain(one) for inner, one in value.items()})
         else:
             values[f"KHATIM_{key}".upper()] = str(value)
     return values
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 class _Sequencing:

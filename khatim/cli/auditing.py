@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from khatim.cli import output
+from khatim.cli import output, recovering
 from khatim.cli.connection import connected
 from khatim.cli.output import Json, moment
 from khatim.errors import LedgerInvalid, Malformed, NotFound
@@ -31,6 +31,7 @@ def install(app: typer.Typer) -> None:
     app.command()(verify)
     app.command()(whoami)
     app.command("zones")(zones)
+    ledger_app.add_typer(recovering.recover_app, name="recover")
     app.add_typer(ledger_app, name="ledger")
     app.add_typer(engagement_app, name="engagement")
 
