@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker does beside its requests: it tells the counts of refusals, and repeats erasures at the start."""
+"""What a worker does beside its requests: at the start it repeats erasures and tells what was done to the authority.
+
+Meanwhile it tells the counts of refusals.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from audit.transaction import Ledger
 from gateway.composition import Parts
+from gateway.custody import custody_of
 from khatim.errors import KhatimError
-from registry import erasure
+from registry import authority_history, erasure
 
 _log = logging.getLogger("khatim.housekeeping")
 EVERY_S = 1.0
@@ -45,6 +49,8 @@ def lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[No
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(erasure.repeat, parts.ledger, parts.vault)
+        record = custody_of(parts.settings, parts.instance).record
+        await run_in_threadpool(authority_history.tell, parts.ledger, record)
         stop = threading.Event()
         thread = threading.Thread(target=_keep, args=(parts.ledger, stop), daemon=True)
         thread.start()
@@ -61,6 +67,6 @@ def _keep(ledger: Ledger, stop: threading.Event) -> None:
     while not stop.wait(EVERY_S):
         try:
             tell_counts(ledger)
-        except Exception:  # what goes wrong once may go well in a second, and the counts were kept
+        except Exception:  # noqa: BLE001 - what goes wrong once may go well in a second, and the counts were kept
             _log.exception("counts of refusals wait")
     tell_counts(ledger, is_end=True)

@@ -46,7 +46,11 @@ class Graveyard:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                known = {one.person for one in _read(file.read(), path)}
+                text = file.read()
+                whole = text[: text.rfind("\n") + 1]
+                if whole != text:  # a crash cut the last line short
+                    file.truncate(len(whole.encode()))
+                known = {one.person for one in _read(whole, path)}
                 file.writelines(f"{one.line()}\n" for person, one in wanted.items() if person not in known)
                 file.flush()
                 os.fsync(file.fileno())
