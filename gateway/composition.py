@@ -11,6 +11,7 @@ from audit.checkpoint import NoteSigner
 from audit.floods import Floods
 from audit.floods_telling import Refusals
 from audit.transaction import Clock, Ledger, utc_now
+from gateway import custody
 from gateway.disks import reserve_of
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
@@ -88,11 +89,8 @@ def ledger_signer(settings: Settings, instance: Instance) -> NoteSigner:
 
 
 def authority_of(settings: Settings, instance: Instance, clock: Clock = utc_now) -> Authority:
-    """Open the embedded authority; found it at first use."""
-    folder = instance.folder / "authority" / "sigstore"
-    if folder.exists():
-        return Authority.open(folder)
-    return Authority.create(folder, settings.instance, clock)
+    """Open the embedded authority with its keys as the settings say; local mode founds it at first use."""
+    return custody.authority_of(settings, instance, clock)
 
 
 def ledger_of(settings: Settings, engine: Engine, rules: PolicyBundle, clock: Clock = utc_now) -> Ledger:

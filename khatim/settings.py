@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -132,6 +133,40 @@ class LedgerSettings(BaseModel):
     public: bool = False
 
 
+class AuthoritySettings(BaseModel):
+    """Where the signing authority's keys lie, and what unlocks them (docs/guides/authority.md).
+
+    ``folder``: plain files, local mode only.  ``sealed``: encrypted files in *keys*, unlocked by one of
+    *passphrase_file*, *secret* (a path, or the name of a systemd credential) and *kms* (with *kms_token_file*).
+    ``pkcs11``: on the *token* of a *module*, with the PIN in *pin_file*.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: Literal["folder", "sealed", "pkcs11"] = "folder"
+    keys: Path | None = None
+    passphrase_file: Path | None = None
+    secret: str | None = Field(default=None, min_length=1)
+    kms: str | None = Field(default=None, pattern=r"^vault-transit://[^/]+/[^/]+$")
+    kms_token_file: Path | None = None
+    module: Path | None = None
+    token: str | None = Field(default=None, min_length=1)
+    pin_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _what_the_store_needs(self) -> AuthoritySettings:
+        unlocks = [one for one in (self.passphrase_file, self.secret, self.kms) if one]
+        if self.store == "sealed" and len(unlocks) != 1:
+            raise ValueError("sealed keys are unlocked by exactly one of passphrase_file, secret and kms")
+        if self.store != "sealed" and unlocks:
+            raise ValueError(f"passphrase_file, secret and kms belong to sealed keys, not to the store {self.store!r}")
+        if bool(self.kms) != bool(self.kms_token_file):
+            raise ValueError("kms and kms_token_file go together")
+        if (self.store == "pkcs11") != all((self.module, self.token, self.pin_file)):
+            raise ValueError("module, token and pin_file go with the store 'pkcs11', all three")
+        return self
+
+
 class Settings(BaseSettings):
     """The settings of one installation."""
 
@@ -153,6 +188,7 @@ class Settings(BaseSettings):
     floods: FloodSettings = FloodSettings()
     ledger: LedgerSettings = LedgerSettings()
     clock: ClockSettings = ClockSettings()
+    authority: AuthoritySettings = AuthoritySettings()
     tombstones: Path | None = None  # a second file of erasures, where no restore of this machine reaches it
     max_body: int = Field(default=2_000_000, ge=10_000)
 

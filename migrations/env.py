@@ -11,6 +11,7 @@ from sqlalchemy import Connection, create_engine, text
 import audit.answers
 import audit.ledger_tables
 import governance.tables
+import registry.authority_tables
 import registry.erasure_tables
 import registry.revocation_tables
 import registry.tables

@@ -46,7 +46,7 @@ def new_root(  # noqa: PLR0913 - as renew
         record = load(folder)
         first = root(record.instance, root_keys, at)
         issuer = Issuer(first.certificates[0], root_keys.p256(first.key))
-        because_of = Change("new_root", rfc3339(at), by, first.key, because, {"fingerprint": first.fingerprint})
+        because_of = Change("root_added", rfc3339(at), by, first.key, because, {"fingerprint": first.fingerprint})
         record = replace(record, roots=(*record.roots, first), history=(*record.history, because_of))
         made = []
         for purpose in CERTIFIED:

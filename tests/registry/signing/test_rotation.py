@@ -201,7 +201,7 @@ def test_a_new_root_is_listed_beside_the_old_one(hands: Hands) -> None:
     assert len(roots) == len({one.subject for one in (x.certificates[0] for x in hands.running.record.roots)}) == 2
     assert hands.holds(before)
     assert hands.holds(hands.sign())
-    assert [one.kind for one in hands.running.record.history] == ["founded", "new_root", "rotated", "rotated"]
+    assert [one.kind for one in hands.running.record.history] == ["founded", "root_added", "rotated", "rotated"]
     assert hands.rotate("signing") == "signing-3"
     assert hands.running.record.signing[-1].certificates[1] == hands.running.record.roots[-1].certificates[0]
 
