@@ -10,6 +10,7 @@ from governance import queries
 from khatim.wire import answers, proofs
 from registry import dossiers as registered_dossiers
 from registry import queries as registered
+from registry import revocations
 from registry.notary import Notary
 from registry.tables import ModelVersion
 
@@ -30,5 +31,6 @@ def dossier_of(reader: Reader, path: str, *, notary: Notary) -> proofs.Dossier:
         ],
         trusted_root=dict(notary.trusted_root),
         identities=plain(notary.policy().allowed),
+        revocations=revocations.signed(reader, notary),
         at=reader.now,
     )

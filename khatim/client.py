@@ -25,6 +25,7 @@ from khatim.calls.jobs import Jobs
 from khatim.calls.models import Models, Versions
 from khatim.calls.operation import Deployments, Findings, Monitors
 from khatim.calls.proof import Engagements, Ledger
+from khatim.calls.revocations import Revocations
 from khatim.calls.training import Authorisations, Trainings
 from khatim.calls.zones import Agents, Zones
 from khatim.wire import answers
@@ -57,6 +58,7 @@ class Client:
         self.monitors = Monitors(self.connection)
         self.findings = Findings(self.connection)
         self.jobs = Jobs(self.connection)
+        self.revocations = Revocations(self.connection)
         self.ledger = Ledger(self.connection)
         self.engagements = Engagements(self.connection)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,20 +27,29 @@ _ABOUT_MAX = 80
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """A statement of the bundle: the name of its file, what sort it is, its bundle, and its row of the population."""
+    """A statement of the bundle: the name of its file, what sort it is, its bundle, and its row of the population.
+
+    *bases* are codes of whom it rests on, *stands* whether it held at the export.
+    """
 
     file: str
     word: str
     bundle: str
     record: Mapping[str, Any]
+    bases: tuple[str, ...] = ()
+    stands: bool = True
 
 
 def named(
-    records: Sequence[Mapping[str, Any]], texts: Mapping[str, str], words: Mapping[str, str]
+    records: Sequence[Mapping[str, Any]],
+    texts: Mapping[str, str],
+    words: Mapping[str, str],
+    rests: Callable[[str], tuple[tuple[str, ...], bool]],
 ) -> tuple[Attestation, ...]:
     """Name the statements of a population in its order: ``attestations/003-training-oncology-malignancy-1…``.
 
-    *texts* are the bundles by id; *words* says by digest what sort of test result or approval a statement is.
+    *texts* are the bundles by id; *words* says by digest what sort of test result or approval a statement is; *rests*
+    says of a bundle whom it rests on and whether it stands.
     """
     width = max(3, len(str(len(records))))
     found = []
@@ -49,5 +58,6 @@ def named(
         kind = statements.parse(bundles.parse(text).payload).kind
         word = words.get(str(record["digest"])) or _WORDS.get(kind, "statement")
         about = re.sub(r"[^a-z0-9]+", "-", str(record["resource"]).partition(":")[2].lower()).strip("-")[:_ABOUT_MAX]
-        found.append(Attestation(f"{ATTESTATIONS}{number:0{width}d}-{word}-{about}{SUFFIX}", word, text, record))
+        file = f"{ATTESTATIONS}{number:0{width}d}-{word}-{about}{SUFFIX}"
+        found.append(Attestation(file, word, text, record, *rests(text)))
     return tuple(found)

@@ -8,17 +8,21 @@ and is the one that the ledger names.  `VerificationFailed` has a member ``place
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from audit.walk import LedgerReport
-from governance.reports import archive, checks, manifest, reconciling
+from governance.reports import archive, checks, manifest, reconciling, standings
 from governance.reports.manifest import Manifest
+from governance.reports.standings import Standing
 from khatim.errors import KhatimError, Malformed, VerificationFailed
 from khatim.vocabulary import Digest
+from registry.signing.bases import Circumstances
+from registry.signing.revocation import Book
+from registry.signing.revocation_list import SignedList
 from registry.signing.verification import TrustRoot
 
 INCLUDED_ROOT = (
@@ -26,6 +30,11 @@ INCLUDED_ROOT = (
     "digest of the trust root with one that you obtained on another way, or give your own."
 )
 OTHER_ROOT = "The bundle carries another trust root than yours; yours decided."
+NO_REVOCATIONS = "This format carries no list of revocations: what holds now shows only with a list: --revocations."
+OLD_REVOCATIONS = (
+    "The list of revocations that decided was to be renewed by now: what was revoked since is not known. Bring a newer "
+    "one: khatim revocations --signed, and --revocations here."
+)
 NO_CHECKPOINT = (
     "That nothing was cut off the end of the ledger shows only in comparison with a checkpoint that you hold already."
 )
@@ -53,19 +62,31 @@ class EngagementReport:
     ledger: LedgerReport
     files: int
     statements: int
+    statements_found: tuple[Standing, ...]
+    revocations: str
     populations: dict[str, int]
     caveats: tuple[str, ...]
 
 
-def verify_bundle_file(
-    path: Path, *, trusted_root: Path | None = None, vkey: str | None = None, checkpoint: Path | None = None
+def verify_bundle_file(  # noqa: PLR0913 - a bundle, and everything that a verifier may know besides
+    path: Path,
+    *,
+    trusted_root: Path | None = None,
+    vkey: str | None = None,
+    checkpoint: Path | None = None,
+    revocations: Path | None = None,
+    witnesses: Sequence[str] = (),
+    quorum: int = 1,
+    now: datetime | None = None,
 ) -> EngagementReport:
     """Verify a bundle.  Raises `VerificationFailed` with ``place``; `Misconfigured` for a bad trust root of one's own.
 
     *trusted_root* is a ``trusted_root.json`` obtained elsewhere; without it the included one is used, which proves
     internal consistency only.  *vkey* is the ledger's verifier key as known elsewhere.  *checkpoint* is a signed
-    checkpoint that was seen before the export: a ledger that is older, or another one, is refused.
+    checkpoint that was seen before the export: a ledger that is older, or another one, is refused.  *revocations* is
+    a newer signed list than the bundle's; *witnesses* are verifier keys of those whose word counts, *quorum* of them.
     """
+    now = now or datetime.now(UTC)
     with archive.opened(path) as bundle:
         with _at(manifest.MANIFEST):
             said = Manifest.loads(bundle.read(manifest.MANIFEST))
@@ -80,6 +101,12 @@ def verify_bundle_file(
         events = reconciling.scope(bundle, said)
         populations = reconciling.populations(bundle, said, events)
         statements = reconciling.statements(bundle, said, events, root)
+        listed = own_list = standings.carried(bundle, said, root, events.values())
+        if (given := _text_of(revocations)) is not None:
+            listed = standings.newer(given, own_list, root, said.instance)
+        around = Circumstances(
+            is_in_ledger=True, witnesses=standings.witnesses(bundle, witnesses), quorum=max(quorum, 1)
+        )
         return EngagementReport(
             subject=said.subject,
             digest=said.digest,
@@ -94,9 +121,11 @@ def verify_bundle_file(
             vkey=key,
             ledger=ledger,
             files=len(bundle.members),
-            statements=statements,
+            statements=len(statements),
+            statements_found=standings.of_statements(statements, listed.book if listed else Book(), said, around, now),
+            revocations=f"list {listed.number} of {listed.issued_at:%Y-%m-%d %H:%M:%S} UTC" if listed else "",
             populations=populations,
-            caveats=_caveats(own, included, checkpoint),
+            caveats=(*_caveats(own, included, checkpoint), *_overdue(listed, now)),
         )
 
 
@@ -112,6 +141,12 @@ def _caveats(own: str | None, included: str, checkpoint: Path | None) -> tuple[s
         (checkpoint is None, NO_CHECKPOINT),
     )
     return tuple(sentence for holds, sentence in doubts if holds)
+
+
+def _overdue(listed: SignedList | None, now: datetime) -> tuple[str, ...]:
+    if listed is None:
+        return (NO_REVOCATIONS,)
+    return () if listed.is_fresh(now) else (OLD_REVOCATIONS,)
 
 
 def _text_of(path: Path | None) -> str | None:

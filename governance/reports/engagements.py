@@ -24,12 +24,14 @@ from governance.reports.attestations import Attestation
 from governance.reports.manifest import Listed, Manifest
 from governance.reports.populations import Population
 from governance.reports.sheets import Sheet
-from khatim.errors import LedgerInvalid, Unavailable
-from khatim.vocabulary import Action, Resource
+from khatim.errors import LedgerInvalid, SignatureInvalid, Unavailable
+from khatim.vocabulary import Action, Basis, Resource
 from policies.loading import PolicyBundle
-from registry import lineage, queries
+from registry import lineage, queries, revocations, standing
 from registry.notary import Notary
-from registry.signing import statements, trust
+from registry.signing import bases, statements, trust
+from registry.signing.bases import Circumstances
+from registry.signing.verification import verify_bundle
 from registry.tables import ModelVersion, Statement
 
 
@@ -89,7 +91,7 @@ def export(tx: Transaction, path: str, *, desk: Desk) -> Engagement:
     refs = _scope(tx, version, nodes, at)
     values = _values(version, refs, at, desk.rules)
     found = {one.name: _sheet(tx, one, values) for one in populations.ALL}
-    attested = _attested(tx, found)
+    attested = _attested(tx, found, desk.notary)
     told = contents.gather(
         tx, version, nodes, found, attested, at, notary=desk.notary, rules=desk.rules, vkey=desk.vkey
     )
@@ -102,6 +104,7 @@ def export(tx: Transaction, path: str, *, desk: Desk) -> Engagement:
         draft.add(manifest.TRUSTED_ROOT, trust.dumps(desk.notary.trusted_root).encode())
         draft.add(manifest.VKEY, f"{desk.vkey}\n".encode())
         draft.add(manifest.POLICY, desk.rules.canonical)
+        draft.add(manifest.REVOCATIONS, revocations.signed(tx, desk.notary).encode())
         draft.add(manifest.REPORT, document.render(told, desk.arabic))
         return _sealed(tx, version, refs, at, draft, desk)
 
@@ -143,7 +146,10 @@ def _scope(tx: Transaction, version: ModelVersion, nodes: list[lineage.Node], at
     for row in tx.rows(select(outbox.c.body)):
         event = codec.event_of(row.body, "an event that waits")
         payload = event.get("payload") or {}
-        if not refs.isdisjoint([event.get("resource"), payload.get("subject"), payload.get("deployment")]):
+        is_revocation = str(event.get("kind")).startswith("revocation.")
+        if is_revocation or not refs.isdisjoint(
+            [event.get("resource"), payload.get("subject"), payload.get("deployment")]
+        ):
             raise Unavailable("the ledger lags behind what was committed", advice="Try again in a moment.")
     strange = sorted({node.ref for node in nodes} - refs)
     if strange:
@@ -171,7 +177,17 @@ def _sheet(tx: Transaction, population: Population, values: Mapping[str, Any]) -
         return Sheet(population, tuple(column.name for column in cursor.description), cursor.fetchall())
 
 
-def _attested(tx: Transaction, found: Mapping[str, Sheet]) -> tuple[Attestation, ...]:
+def _rests(text: str, notary: Notary, tx: Transaction) -> tuple[tuple[str, ...], bool]:
+    """Return whom a statement rests on, by codes, and whether it stands."""
+    try:
+        verified = verify_bundle(text, notary.root, notary.policy())
+    except SignatureInvalid:
+        return (Basis.DECLARED.value,), False
+    found = bases.bases_of(verified, notary.instance, Circumstances(is_in_ledger=True))
+    return tuple(basis.value for basis in found), standing.book_of(tx).verdict(verified.marks, tx.now).holds
+
+
+def _attested(tx: Transaction, found: Mapping[str, Sheet], notary: Notary) -> tuple[Attestation, ...]:
     records = found["statements"].records
     texts = {
         str(row.id): row.bundle
@@ -179,7 +195,7 @@ def _attested(tx: Transaction, found: Mapping[str, Sheet]) -> tuple[Attestation,
     }
     words = {str(row["statement"]): str(row["evidence_kind"]) for row in found["evidence"].records}
     words |= {str(row["statement"]): f"approval-{row['role']}" for row in found["approvals"].records}
-    return attestations.named(records, texts, words)
+    return attestations.named(records, texts, words, lambda text: _rests(text, notary, tx))
 
 
 def _sealed(  # noqa: PLR0913, PLR0917 - what a manifest is made of

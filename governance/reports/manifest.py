@@ -19,10 +19,13 @@ from khatim.errors import Malformed
 from khatim.vocabulary import Digest
 from registry.signing.encoding import b64, members, strict_json, text_of, unb64
 
-FORMAT = "https://khatim.dev/engagement/v1"
+FORMAT_1 = "https://khatim.dev/engagement/v1"
+FORMAT = "https://khatim.dev/engagement/v2"
+"""Written now; it adds the signed list of revocations.  Bundles of format 1 are still read."""
+FORMATS = (FORMAT_1, FORMAT)
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sigstore.json"
 TRUST_CONFIG, TRUSTED_ROOT, VKEY = "trust/client_trust_config.json", "trust/trusted_root.json", "trust/ledger.vkey"
-POLICY, REPORT = "policy/bundle.json", "report.html"
+POLICY, REPORT, REVOCATIONS = "policy/bundle.json", "report.html", "revocations.sigstore.json"
 LEDGER, ATTESTATIONS, POPULATIONS = "ledger/", "attestations/", "populations/"
 
 _MEMBERS = (
@@ -56,6 +59,7 @@ class Manifest:
     created_at: datetime
     created_by: str
     files: Mapping[str, Listed]
+    format: str = FORMAT
 
     @property
     def namespace(self) -> str:
@@ -72,7 +76,7 @@ class Manifest:
 
     def _body(self) -> dict[str, Any]:
         return {
-            "format": FORMAT,
+            "format": self.format,
             "instance": self.instance,
             "issuer": self.issuer,
             "subject": self.subject,
@@ -89,11 +93,12 @@ class Manifest:
     def loads(cls, data: bytes) -> Manifest:
         """Read `dumps`; raises `Malformed` for anything that it would not write."""
         body = members(strict_json(data, "the manifest"), _MEMBERS, (), "the manifest")
-        if body["format"] != FORMAT:
-            raise Malformed(f"the manifest is not of the format {FORMAT}")
+        if body["format"] not in FORMATS:
+            raise Malformed(f"the manifest is of none of the formats {', '.join(FORMATS)}")
         ledger = members(body["ledger"], ("origin", "size", "root"), (), "the ledger of the manifest")
         try:
             found = cls(
+                format=text_of(body["format"], "the format"),
                 instance=text_of(body["instance"], "the instance"),
                 issuer=text_of(body["issuer"], "the issuer"),
                 subject=text_of(body["subject"], "the subject"),

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from governance.reports import selections as sql
+from governance.reports.manifest import FORMATS
 from governance.reports.scope import BELOW, Said
 
 REFUSED = "*.refused"
@@ -20,19 +21,23 @@ REFUSED = "*.refused"
 class Match:
     """Entries of a *kind* (``*`` is any, ``*.refused`` any refusal) whose *member* names something in the scope.
 
-    With *error* only refusals for that reason; a wide match takes everything in the subject's namespace as well.
+    With *error* only refusals for that reason; a wide match takes everything in the subject's namespace as well, one
+    that is *is_everywhere* takes all: what is revoked anywhere may be what the subject rests on.
     """
 
     kind: str
     member: str = "resource"
     error: str = ""
     is_wide: bool = False
+    is_everywhere: bool = False
 
     def holds(self, event: Said, refs: Collection[str], namespace: str) -> bool:
         """Whether *event* is one of these."""
         is_kind = event.kind.endswith(REFUSED[1:]) if self.kind == REFUSED else self.kind in ("*", event.kind)
         is_reason = not self.error or event.value("payload.error") == self.error
-        is_here = event.value(self.member) in refs or (self.is_wide and event.namespace == namespace)
+        is_here = (
+            self.is_everywhere or event.value(self.member) in refs or (self.is_wide and event.namespace == namespace)
+        )
         return is_kind and is_reason and is_here
 
 
@@ -44,6 +49,7 @@ class Population:
     title: str
     query: str
     matches: tuple[Match, ...]
+    since: int = 1  # the first format that has it
 
     def holds(self, event: Said, refs: Collection[str], namespace: str) -> bool:
         """Whether the population must have a row for *event*."""
@@ -89,9 +95,23 @@ ALL = (
         *_below("deployment.requested"),
         Match(REFUSED, error="residency-refused", is_wide=True),
     ),
+    Population(
+        "revocations",
+        "Revocations and liftings",
+        sql.SAID + sql.REVOCATIONS,
+        (Match("revocation.recorded", is_everywhere=True), Match("revocation.lifted", is_everywhere=True)),
+        since=2,
+    ),
     _of("statements", "Signed statements", sql.STATEMENTS, Match("statement.admitted")),
     _of("versions", "Model versions", sql.VERSIONS, Match("version.registered")),
 )
-"""All of format 1: a bundle has each of them and no other."""
+"""All of the present format: a bundle has each of them and no other."""
+
+
+def of_format(name: str) -> tuple[Population, ...]:
+    """Return the populations of a format (`manifest.FORMATS`)."""
+    number = FORMATS.index(name) + 1
+    return tuple(one for one in ALL if one.since <= number)
+
 
 BY_NAME = {one.name: one for one in ALL}

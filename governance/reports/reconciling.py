@@ -18,7 +18,7 @@ from governance.reports import sheets
 from governance.reports.archive import Archive
 from governance.reports.checks import failed, policy_of, text
 from governance.reports.manifest import ATTESTATIONS, LEDGER, MANIFEST, POPULATIONS, Manifest
-from governance.reports.populations import ALL, Population
+from governance.reports.populations import Population, of_format
 from governance.reports.scope import Said
 from khatim.errors import Malformed, SignatureInvalid, VerificationFailed
 from khatim.vocabulary import Digest
@@ -43,7 +43,7 @@ def scope(bundle: Archive, said: Manifest) -> Events:
     events = {
         event.index: event
         for event in scopes.said(lambda: _entries(bundle, said), lambda digest: _payload(bundle, digest))
-        if any(one.holds(event, refs, said.namespace) for one in ALL)
+        if any(one.holds(event, refs, said.namespace) for one in of_format(said.format))
     }
     registered = (event for event in events.values() if event.kind == "version.registered")
     if said.digest not in (event.value("payload.digest") for event in registered if event.resource == said.subject):
@@ -61,10 +61,11 @@ def _payload(bundle: Archive, digest: str) -> bytes:
 
 def populations(bundle: Archive, said: Manifest, events: Events) -> dict[str, int]:
     """Check every population and its page; return the numbers of rows by name."""
-    expected = {f"{POPULATIONS}{one.name}.{end}" for one in ALL for end in ("csv", "json")}
+    asked = of_format(said.format)
+    expected = {f"{POPULATIONS}{one.name}.{end}" for one in asked for end in ("csv", "json")}
     for name in sorted(expected ^ {name for name in said.files if name.startswith(POPULATIONS)}):
         raise failed(name, "it is missing" if name in expected else "the format knows no such population")
-    return {one.name: _population(bundle, said, events, one) for one in ALL}
+    return {one.name: _population(bundle, said, events, one) for one in asked}
 
 
 def _population(bundle: Archive, said: Manifest, events: Events, population: Population) -> int:
@@ -127,8 +128,8 @@ def _page(bundle: Archive, place: str) -> Mapping[str, Any]:
     return told
 
 
-def statements(bundle: Archive, said: Manifest, events: Events, root: TrustRoot) -> int:
-    """Verify every statement, and that these are exactly the ones that the ledger admitted; return their number."""
+def statements(bundle: Archive, said: Manifest, events: Events, root: TrustRoot) -> dict[str, VerifiedStatement]:
+    """Verify every statement, and that these are exactly the ones that the ledger admitted; return them by file."""
     admitted = {one.value("payload.digest"): one for one in events.values() if one.kind == "statement.admitted"}
     files = {str(bundle.members[name].digest): name for name in said.files if name.startswith(ATTESTATIONS)}
     names = [name for name in said.files if name.startswith(ATTESTATIONS)]
@@ -147,7 +148,7 @@ def statements(bundle: Archive, said: Manifest, events: Events, root: TrustRoot)
         found = _verified(bundle, said, name, event, zones.get(event.resource), root)
         verified[event.value("payload.statement")] = (name, found)
     _approvals(events, verified, said)
-    return len(names)
+    return dict(verified.values())
 
 
 def _verified(  # noqa: PLR0913, PLR0917 - a statement, its entry and who decides about it

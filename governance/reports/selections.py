@@ -150,8 +150,15 @@ WHERE (s.kind IN ('artifact.upload_authorised', 'artifact.download_authorised') 
        AND (s.resource = ANY(:refs) OR s.namespace = :namespace))
 ORDER BY s.ledger_index"""
 
+REVOCATIONS = """SELECT s.ledger_index, s."at", s.actor, s.kind, s.resource, s.namespace, r.number, r.kind AS revoked,
+       r.target, r.about, r.since, r.because, r.lifts
+FROM said s
+JOIN revocations r ON s.resource = 'revocation:' || r.id
+WHERE s.kind IN ('revocation.recorded', 'revocation.lifted')
+ORDER BY s.ledger_index"""
+
 STATEMENTS = """SELECT s.ledger_index, s."at", s.actor, s.resource, s.zone, t.predicate_type, t.identity, t.issuer,
-       t.signed_at, t.digest, t.subjects, t.revoked_because, t.id
+       t.signed_at, t.digest, t.subjects, t.id
 FROM said s
 JOIN statements t ON t.id::text = s.payload ->> 'statement'
 WHERE s.kind = 'statement.admitted' AND s.resource = ANY(:refs)

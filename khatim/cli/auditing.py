@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from khatim.cli import output, recovering
 from khatim.cli.connection import connected
 from khatim.cli.output import Json, moment
-from khatim.errors import LedgerInvalid, Malformed, NotFound
-from khatim.vocabulary import Digest
+from khatim.cli.verifying import (
+    CheckpointOption,
+    ListOption,
+    QuorumOption,
+    RootOption,
+    VkeyOption,
+    WitnessOption,
+    show_file,
+)
+from khatim.errors import LedgerInvalid, NotFound
 
 if TYPE_CHECKING:
     from audit.walk import LedgerReport
@@ -28,7 +33,6 @@ Path_ = Annotated[str, typer.Argument(help="namespace/name@number, as oncology/m
 
 def install(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(verify)
     app.command()(whoami)
     app.command("zones")(zones)
     ledger_app.add_typer(recovering.recover_app, name="recover")
@@ -56,48 +60,6 @@ def zones(client: Client, *, as_json: Json = False) -> None:
         as_json=as_json,
         none="No zones.",
     )
-
-
-@connected
-def verify(
-    client: Client,
-    path: Path_,
-    trusted_root: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Whom to believe; by default what the registry hands out."),
-    ] = None,
-    *,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail as well when an approval is suspended or expired, or there is none.")
-    ] = False,
-) -> None:
-    """Walk a version's lineage from model to raw file and check every signature, digest and binding offline."""
-    from khatim.cli.judging import judge
-    from khatim.cli.verdicts import show_judgement
-
-    dossier = client.versions.dossier(path)
-    root, told = root_of(trusted_root, dossier.trusted_root)
-    found = judge(dossier, root, at=datetime.now(UTC))
-    show_judgement(output.console(), found, root=told)
-    counts = bool(found.consents) and all(one.counts for one in found.consents)
-    if found.faults or (strict and not counts):
-        raise typer.Exit(1)
-
-
-def root_of(file: Path | None, handed_out: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """Return the trusted root to use, and a sentence that says which it is; raises `Malformed` for no JSON.
-
-    Its digest is that of the file, the same that an engagement's verification tells.
-    """
-    from registry.signing.trust import dumps
-
-    try:
-        text = file.read_text(encoding="utf-8") if file else dumps(handed_out)
-        root = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise Malformed(f"{file} is not a trusted root: {error}") from error
-    source = f"of the file {file}" if file else "handed out by the registry itself (--trusted-root pins your own)"
-    return root, f"{source}, {Digest.of(text.encode())}"
 
 
 @ledger_app.command("verify")
@@ -204,23 +166,15 @@ def engagement_export(
 @engagement_app.command("verify")
 def engagement_verify(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    trusted_root: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Whom to believe; by default what the file holds.")
-    ] = None,
-    vkey: Annotated[str, typer.Option("--vkey", help="The ledger's verifier key, as you know it.")] = "",
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="A checkpoint that you saw before: an older ledger is refused."),
-    ] = None,
+    trusted_root: RootOption = None,
+    vkey: VkeyOption = "",
+    checkpoint: CheckpointOption = None,
+    revocations: ListOption = None,
+    witness: WitnessOption = [],
+    quorum: QuorumOption = 1,
     *,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail as well when a statement does not hold now.")] = False,
     as_json: Json = False,
 ) -> None:
     """Verify an engagement; needs no server and no network.  Fails naming the place of what was changed."""
-    from governance.reports import bundle
-    from khatim.cli.verdicts import show_engagement
-
-    report = bundle.verify_bundle_file(file, trusted_root=trusted_root, vkey=vkey or None, checkpoint=checkpoint)
-    if as_json:
-        output.dump(output.plain(report))
-        return
-    show_engagement(output.console(), report)
+    show_file(file, trusted_root, vkey, checkpoint, revocations, witness, quorum, as_json=as_json, strict=strict)

@@ -2,111 +2,90 @@
 """Judging a version offline by its dossier: every signature, digest and binding from the model to the raw file.
 
 The registry's word counts for nothing here: what it says is compared with what was signed, and who may sign what comes
-from the trusted root and from the rules of this checkout, not from the registry.
+from the trusted root and from the rules of this checkout, not from the registry.  What was revoked comes from the
+registry's signed list, which must be complete and not overdue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from khatim.errors import KhatimError, Misconfigured, SignatureInvalid
-from khatim.vocabulary import Digest
-from khatim.wire import answers, proofs
+from khatim.cli.judgements import Check, Judgement
+from khatim.errors import Misconfigured, SignatureInvalid, VerificationFailed
+from khatim.wire import proofs
 
 if TYPE_CHECKING:
-    from registry.signing.verification import TrustRoot, VerifiedStatement
+    from registry.signing.bases import Circumstances
+    from registry.signing.revocation_list import SignedList
+    from registry.signing.verification import TrustRoot
+
+ASK_LIST = "Fetch the list again from the registry itself; until then nobody can say what was revoked since."
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at: whether it holds, and if not why and what to do."""
+def judge(
+    dossier: proofs.Dossier,
+    trusted_root: Mapping[str, Any],
+    *,
+    at: datetime,
+    now: datetime | None = None,
+    known: int = 0,
+    around: Mapping[str, Circumstances] | None = None,
+) -> Judgement:
+    """Judge *dossier* against *trusted_root* as of *at*; raises `Misconfigured` when that is no trusted root.
 
-    about: str
-    holds: bool
-    why: str = ""
-    advice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """One statement: what kind, by whom, when, and whether it holds."""
-
-    kind: str
-    identity: str
-    signed_at: datetime
-    check: Check
-    verified: VerifiedStatement | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """One thing on the way from the model to the raw file."""
-
-    node: proofs.Node
-    statements: tuple[Signed, ...]
-    checks: tuple[Check, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """One approval, and whether it is about exactly this version, this data and this evidence."""
-
-    approval: answers.Approval
-    checks: tuple[Check, ...]
-    is_expired: bool
-
-    @property
-    def counts(self) -> bool:
-        """Whether it counts now: signed, bound, active, not expired."""
-        return self.approval.state == "active" and not self.is_expired and all(one.holds for one in self.checks)
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What was found.  `faults` are claims that do not hold; a suspended approval is no fault but a state."""
-
-    dossier: proofs.Dossier
-    instance: str
-    stations: tuple[Station, ...]
-    consents: tuple[Consent, ...]
-    evidence: tuple[Check, ...] = field(default=())
-
-    @property
-    def faults(self) -> tuple[Check, ...]:
-        """Return everything that does not hold, with where it was found."""
-        found: list[Check] = []
-        for station in self.stations:
-            where = station.node.ref
-            found += _at(where, (one.check for one in station.statements))
-            found += _at(where, station.checks)
-        for consent in self.consents:
-            found += _at(f"the approval as {consent.approval.role}", consent.checks)
-        found += _at("evidence", self.evidence)
-        revoked = self.dossier.version.revoked_because
-        if revoked is not None:
-            found.append(Check(self.dossier.version.ref, holds=False, why=f"it was revoked: {revoked}"))
-        return tuple(found)
-
-
-def judge(dossier: proofs.Dossier, trusted_root: Mapping[str, Any], *, at: datetime) -> Judgement:
-    """Judge *dossier* against *trusted_root*; raises `Misconfigured` when that is no trusted root."""
+    *known* is the number of a list of revocations that was seen before: an older one raises `VerificationFailed`.
+    *around* tells by the digest of a statement what is known about its place in a witnessed ledger.
+    """
+    from khatim.cli.court import Court
+    from registry.signing.revocation import Book
     from registry.signing.trust import dumps
     from registry.signing.verification import TrustRoot
 
-    court = _Court(dossier, TrustRoot.load(dumps(trusted_root)), instance_of(trusted_root))
+    now = now or datetime.now(UTC)
+    root, instance = TrustRoot.load(dumps(trusted_root)), instance_of(trusted_root)
+    try:
+        listed = _list_of(dossier, root, instance, known)
+    except SignatureInvalid as wrong:
+        book, told = Book(), "none that verifies"
+        general = [Check("revocations", holds=False, why=wrong.detail, advice=ASK_LIST)]
+    else:
+        book, told = listed.book, f"list {listed.number} of {listed.issued_at:%Y-%m-%d %H:%M:%S} UTC"
+        general = [_overdue(listed, now)]
+    court = Court(dossier, root, instance, book, at, now, around or {})
     stations = tuple(court.station(node) for node in from_the_top(dossier.nodes))
     own = stations[0].statements
     return Judgement(
         dossier=dossier,
-        instance=court.instance,
+        instance=instance,
+        at=at,
         stations=stations,
-        consents=tuple(court.consent(one, own, at) for one in dossier.approvals),
+        consents=tuple(court.consent(one, own) for one in dossier.approvals),
         evidence=tuple(court.evidence(one, own) for one in dossier.evidence),
+        general=(*general, *court.bytes_allowed(), court.version_stands()),
+        revocations=told,
     )
+
+
+def _list_of(dossier: proofs.Dossier, root: TrustRoot, instance: str, known: int) -> SignedList:
+    from registry.signing import revocation_list
+
+    listed = revocation_list.read(dossier.revocations, root, instance=instance)
+    if listed.number < known:
+        raise VerificationFailed(
+            f"the list of revocations is number {listed.number}, but you know number {known}",
+            advice="Somebody serves an old list. Ask the registry itself, on another way.",
+        )
+    return listed
+
+
+def _overdue(listed: SignedList, now: datetime) -> Check:
+    if listed.is_fresh(now):
+        return Check("revocations", holds=True)
+    why = f"the list of revocations was to be renewed by {listed.next_update:%Y-%m-%d %H:%M:%S} UTC"
+    return Check("revocations", holds=False, why=why, advice=ASK_LIST)
 
 
 def from_the_top(nodes: Sequence[proofs.Node]) -> list[proofs.Node]:
@@ -129,144 +108,3 @@ def instance_of(trusted_root: Mapping[str, Any]) -> str:
     if not (host.startswith("ca.") and host.endswith(".khatim")):
         raise Misconfigured(f"the authority {host!r} of this trusted root is not a Khatim instance's")
     return host.removeprefix("ca.").removesuffix(".khatim")
-
-
-class _Court:
-    """What judging needs throughout: the dossier and whom to believe."""
-
-    def __init__(self, dossier: proofs.Dossier, root: TrustRoot, instance: str) -> None:
-        self.dossier = dossier
-        self.instance = instance
-        self._root = root
-        self._digests = {node.ref: node.digest for node in dossier.nodes}
-
-    def station(self, node: proofs.Node) -> Station:
-        """Judge one node: its statements, and what must be claimed about a thing of its kind."""
-        statements = tuple(self._signed(one, node.zone) for one in node.statements)
-        checks = list(self._provenance(node, statements))
-        if node.ref == self.dossier.version.ref:
-            checks += self._version(statements)
-        if node.kind == "artifact":
-            checks.append(_check("name", node.ref == f"artifact:{node.digest}", f"its digest is {node.digest}"))
-        return Station(node, statements, tuple(checks))
-
-    def consent(self, approval: answers.Approval, own: Sequence[Signed], at: datetime) -> Consent:
-        """Judge one approval: whether that person signed it, and about exactly what stands here."""
-        version, bound = self.dossier.version, approval.binding
-        data = sorted(node.digest for node in self.dossier.nodes if node.kind == "dataset")
-        known = {one.digest for one in self.dossier.evidence}
-        unknown = sorted(set(bound.get("evidence", [])) - known)
-        checks = (
-            self._yes(approval, own),
-            _check("version", bound.get("version") == version.digest, f"bound to {bound.get('version')}"),
-            _check("datasets", bound.get("datasets") == data, f"bound to {bound.get('datasets')}"),
-            _check("evidence", not unknown, f"bound to evidence that is not here: {', '.join(unknown)}"),
-            _check("zone", bound.get("zone") == version.zone, f"bound to zone {bound.get('zone')}"),
-        )
-        return Consent(approval, checks, is_expired=at >= approval.expires_at.astimezone(UTC))
-
-    def evidence(self, one: answers.Evidence, own: Sequence[Signed]) -> Check:
-        """Judge whether evidence is what its digest says and what a statement about this version says."""
-        from audit.canonical import canonical
-        from registry.signing import statements
-
-        about = f"{one.kind} {one.digest}"
-        if str(Digest.of(canonical(one.details))) != one.digest:
-            return Check(about, holds=False, why="it does not have the digest that it was submitted with")
-        said = [s.verified.predicate for s in own if s.verified and s.verified.kind == statements.TEST_RESULT]
-        files = one.details.get("files")
-        scanned = None if files is None else Digest.of(canonical(files)).hex
-        for predicate in said:
-            listed = [part["digest"].get("sha256") for part in predicate.get("configuration", [])]
-            if dict(predicate) == one.details or (scanned in listed and predicate.get("result") == one.result):
-                return Check(about, holds=True)
-        return Check(about, holds=False, why="no verified statement about this version says so")
-
-    def _signed(self, statement: answers.Statement, zone: str) -> Signed:
-        from registry.signing.attesters import attesters_in
-        from registry.signing.identity import IdentityPolicy
-        from registry.signing.verification import verify_bundle
-
-        kind = statement.predicate_type
-        try:
-            if statement.revoked_because is not None:
-                raise SignatureInvalid(f"it was revoked: {statement.revoked_because}")
-            # Whoever says what happened in a zone must be an agent of that very zone.
-            policy = IdentityPolicy.of_instance(self.instance, f"https://{self.instance}", attesters_in(zone))
-            verified = verify_bundle(statement.bundle, self._root, policy)
-        except KhatimError as error:
-            check = Check(kind, holds=False, why=error.detail, advice=error.advice)
-            return Signed(kind, statement.identity, statement.signed_at, check)
-        return Signed(verified.kind, verified.identity, verified.signed_at, Check(kind, holds=True), verified)
-
-    def _provenance(self, node: proofs.Node, statements: Sequence[Signed]) -> Iterable[Check]:
-        """Yield whether a signed provenance says how the node was made, and from exactly the parents it claims."""
-        from registry.signing import statements as kinds
-
-        attested_by = {
-            "dataset": kinds.DATASET_SNAPSHOT,
-            "features": kinds.FEATURE_MATERIALIZATION,
-            "version": kinds.TRAINING,
-        }
-        if node.kind not in attested_by:
-            return
-        digests = {node.digest}
-        if node.kind == "version":
-            digests = {str(file["digest"]) for file in self.dossier.version.files}
-        made = [one.verified for one in statements if one.verified and one.verified.kind == attested_by[node.kind]]
-        made = [one for one in made if digests <= {str(digest) for digest in one.digests}]
-        if not made:
-            yield Check("provenance", holds=False, why="no verified statement says how it was made", advice=_REMAKE)
-            return
-        inputs = made[-1].predicate.get("buildDefinition", {}).get("resolvedDependencies", [])
-        named = {f"sha256:{one.get('digest', {}).get('sha256', '')}" for one in inputs}
-        for parent, role in node.made_from:
-            why = f"its provenance does not name {parent} ({self._digests.get(parent, 'unknown')})"
-            yield _check(f"made from {parent} ({role})", self._digests.get(parent) in named, why, _REMAKE)
-
-    def _version(self, statements: Sequence[Signed]) -> Iterable[Check]:
-        from registry import manifests
-        from registry.signing import oms
-        from registry.signing.statements import OMS_SIGNATURE
-
-        version = self.dossier.version
-        computed = str(manifests.digest_of({"files": version.files, "bases": version.bases}))
-        yield _check("manifest", computed == version.digest, f"its files give {computed}")
-        files = [(str(file["path"]), Digest.parse(str(file["digest"]))) for file in version.files]
-        signatures = [one.verified for one in statements if one.verified and one.verified.kind == OMS_SIGNATURE]
-        if not signatures:
-            yield Check("files", holds=False, why="no verified signature covers its files", advice=_REMAKE)
-            return
-        try:
-            oms.check_files(signatures[-1].parsed, files)
-        except SignatureInvalid as error:
-            yield Check("files", holds=False, why=error.detail, advice=error.advice)
-        else:
-            yield Check("files", holds=True)
-
-    def _yes(self, approval: answers.Approval, own: Sequence[Signed]) -> Check:
-        """Say whether the approver's own signed statement says this very thing."""
-        from registry.signing import identity
-        from registry.signing.statements import APPROVAL
-
-        person = identity.person(self.instance, approval.approver)
-        for one in own:
-            said = one.verified.predicate if one.verified and one.verified.kind == APPROVAL else {}
-            same = (said.get("approver"), said.get("role")) == (approval.approver, approval.role)
-            if same and said.get("binding") == approval.binding and one.identity == person:
-                return Check("signature", holds=True)
-        return Check("signature", holds=False, why="no statement signed by the approver says so", advice=_ASK_AGAIN)
-
-
-_REMAKE = "Make it again with a job of its zone, which signs what it makes."
-_ASK_AGAIN = "Have the version approved again."
-
-
-def _check(about: str, holds: bool, why: str, advice: str = "") -> Check:  # noqa: FBT001 - the fact itself
-    return Check(about, holds=True) if holds else Check(about, holds=False, why=why, advice=advice)
-
-
-def _at(where: str, checks: Iterable[Check]) -> list[Check]:
-    return [
-        Check(f"{where}: {one.about}", holds=False, why=one.why, advice=one.advice) for one in checks if not one.holds
-    ]

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from khatim.cli.judging import Check, Consent, Judgement, Station
-from khatim.cli.output import cell, moment, short
+from khatim.cli.judgements import Check, Consent, Judgement, Station
+from khatim.cli.output import cell, moment, plain, short
 
 if TYPE_CHECKING:
     from audit.walk import LedgerReport
@@ -37,6 +37,7 @@ def show_judgement(screen: Console, found: Judgement, *, root: str) -> None:
     version = found.dossier.version
     screen.print(Text.assemble((version.ref, "bold"), f"  {version.stage}, {version.status}, tags {version.tags}"))
     screen.print(Text(f"trust root: {root}; instance {found.instance}", style="dim"))
+    screen.print(Text(f"as of {moment(found.at)} UTC; revocations: {found.revocations}", style="dim"))
     for depth, station in enumerate(found.stations):
         _show_station(screen, station, depth)
     _show_consents(screen, found.consents)
@@ -57,6 +58,8 @@ def show_judgement(screen: Console, found: Judgement, *, root: str) -> None:
             ),
             soft_wrap=True,
         )
+    for sentence in found.fallen:
+        screen.print(Text(f"! held then, does not hold now: {sentence}", style="yellow"), soft_wrap=True)
     idle = [one for one in found.consents if not one.counts]
     if idle:
         told = ", ".join(f"{one.approval.role} ({_state(one)})" for one in idle)
@@ -92,6 +95,7 @@ def show_engagement(screen: Console, report: EngagementReport) -> None:
             "policy": str(report.policy),
             "trust root": f"{report.trust}, {report.trust_root}",
             "verifier key": report.vkey,
+            "revocations": report.revocations or "none in this format",
             "ledger": f"{report.ledger.size} entries, root {report.ledger.root.hex()}",
             "populations": _counted(report.populations),
         },
@@ -99,6 +103,13 @@ def show_engagement(screen: Console, report: EngagementReport) -> None:
     screen.print(
         GOOD, Text(f"holds: {report.files} files, {report.statements} signed statements, every byte"), soft_wrap=True
     )
+    for one in report.statements_found:
+        mark = GOOD if one.now_holds else BAD
+        told = f"{one.file}: {KINDS.get(one.kind, one.kind)}, rests on: {one.rests}"
+        screen.print(mark, Text(told), soft_wrap=True)
+        if not (one.then_holds and one.now_holds):
+            state = "held at its export, does not hold now" if one.then_holds else "did not hold at its export"
+            screen.print(Text(f"        {state}: {one.why} {one.advice}", style="red"), soft_wrap=True)
     for sentence in report.caveats:
         screen.print(Text(f"! {sentence}", style="yellow"), soft_wrap=True)
 
@@ -128,6 +139,7 @@ def _show_station(screen: Console, station: Station, depth: int) -> None:
         _show_check(
             screen, one.check, f"{KINDS.get(one.kind, one.kind)} by {one.identity}, signed {moment(one.signed_at)}"
         )
+        screen.print(Text(f"        rests on: {one.rests}", style="dim"), soft_wrap=True)
     for check in station.checks:
         _show_check(screen, check, check.about)
 
@@ -143,7 +155,7 @@ def _show_consents(screen: Console, consents: Sequence[Consent]) -> None:
         return
     screen.print()
     table = Table(title="Approvals", title_justify="left", box=None, pad_edge=False, header_style="dim")
-    for title in ("", "role", "approver", "state", "until", "bound to", "policy"):
+    for title in ("", "role", "approver", "state", "until", "bound to", "rests on", "policy"):
         table.add_column(title, overflow="fold")
     for one in consents:
         bound = [check.about for check in one.checks if check.holds]
@@ -154,6 +166,7 @@ def _show_consents(screen: Console, consents: Sequence[Consent]) -> None:
             _state(one),
             moment(one.approval.expires_at),
             cell(bound),
+            cell([basis.value for basis in one.bases]),
             short(str(one.approval.binding.get("policy", ""))),
         )
     screen.print(table)
@@ -162,6 +175,8 @@ def _show_consents(screen: Console, consents: Sequence[Consent]) -> None:
 def _state(consent: Consent) -> str:
     if consent.is_expired:
         return "expired"
+    if not consent.is_given:
+        return "not given yet"
     approval = consent.approval
     return f"{approval.state}: {approval.state_because}" if approval.state_because else approval.state
 
@@ -207,3 +222,48 @@ def _said(members: Mapping[str, Any], unmet: Sequence[Mapping[str, Any]], key: s
     """Return one member of a decision; a gate says it once for each requirement that is not met."""
     each = dict.fromkeys(str(one[key]) for one in unmet if one.get(key))
     return cell(members.get(key) or "; ".join(each))
+
+
+def judgement_as_json(found: Judgement, *, root: str) -> dict[str, Any]:
+    """Return a judgement for programs: every claim with whom it rests on, whether it held, and whether it holds."""
+    return {
+        "version": found.dossier.version.ref,
+        "digest": found.dossier.version.digest,
+        "instance": found.instance,
+        "trust_root": root,
+        "at": found.at.isoformat(),
+        "revocations": found.revocations,
+        "holds": not found.faults,
+        "faults": [plain(one) for one in found.faults],
+        "fallen": list(found.fallen),
+        "claims": [
+            {
+                "about": station.node.ref,
+                "kind": one.kind,
+                "identity": one.identity,
+                "signed_at": one.signed_at.isoformat(),
+                "rests_on": [basis.value for basis in one.bases],
+                "told": one.rests,
+                "then": one.check.holds,
+                "now": one.check.holds if one.standing is None else one.standing.now.holds,
+                "why": one.check.why or one.now,
+                "advice": one.check.advice,
+            }
+            for station in found.stations
+            for one in station.statements
+        ],
+        "evidence": [
+            {"about": check.about, "holds": check.holds, "why": check.why, "rests_on": [basis.value for basis in bases]}
+            for check, bases in found.evidence
+        ],
+        "approvals": [
+            {
+                "role": one.approval.role,
+                "approver": one.approval.approver,
+                "state": _state(one),
+                "counts": one.counts,
+                "rests_on": [basis.value for basis in one.bases],
+            }
+            for one in found.consents
+        ],
+    }

@@ -33,6 +33,7 @@ class Dossier(Answer):
     decisions: list[dict[str, Any]]
     trusted_root: dict[str, Any]
     identities: dict[str, Any] = Field(description="who may sign which predicate type")
+    revocations: str = Field(default="", description="the registry's signed list of revocations, a Sigstore bundle")
     at: datetime
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from khatim.cli.judging import Judgement, from_the_top, instance_of, judge
+from khatim.cli.judgements import Judgement
+from khatim.cli.judging import from_the_top, instance_of, judge
 from khatim.cli.verdicts import show_judgement
 from khatim.errors import Misconfigured
 from khatim.wire import proofs
@@ -68,7 +69,7 @@ def test_a_true_dossier_holds_from_the_model_to_the_raw_file(true: Body) -> None
         "privacy-officer",
         "model-risk-approver",
     ]
-    assert all(one.holds for one in found.evidence)
+    assert all(check.holds for check, _ in found.evidence)
     assert len(found.evidence) == 2
     assert found.instance == "test"
 
@@ -114,8 +115,8 @@ def a_changed_bundle(body: Body) -> None:
     one["bundle"] = json.dumps(bundle)
 
 
-def a_revoked_statement(body: Body) -> None:
-    statement(body, "slsa.dev")["revoked_because"] = "the builder was compromised"
+def no_list(body: Body) -> None:
+    body["revocations"] = ""
 
 
 def better_numbers(body: Body) -> None:
@@ -159,7 +160,7 @@ def revoked(body: Body) -> None:
         (no_provenance, "features:oncology/cell-shape@1: provenance"),
         (a_changed_bundle, "https://khatim.dev/attestations/approval/v1"),
         (a_changed_bundle, "the approval as validator: signature"),
-        (a_revoked_statement, "the builder was compromised"),
+        (no_list, "revocations: the bundle cannot be read"),
         (better_numbers, "evidence: evaluation"),
         (another_approver, "the approval as validator: signature"),
         (another_role, "the approval as model-risk-approver: signature"),
@@ -169,9 +170,11 @@ def revoked(body: Body) -> None:
     ],
 )
 def test_whatever_is_changed_is_named(true: Body, change: Change, named: str) -> None:
-    faults = [f"{one.about}: {one.why}" for one in judged(changed(true, change)).faults]
+    found = judged(changed(true, change)).faults
+    faults = [f"{one.about}: {one.why}" for one in found]
 
     assert any(named in fault for fault in faults), faults
+    assert all(one.advice for one in found), [one for one in found if not one.advice]
 
 
 def test_an_approval_past_its_date_is_a_state_and_no_fault(true: Body) -> None:

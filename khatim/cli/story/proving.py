@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from khatim.cli import auditing, verdicts
+from khatim.cli import auditing, verdicts, verifying
 from khatim.cli.judging import judge
 from khatim.cli.story.people import AUDITOR
 from khatim.cli.story.world import World
@@ -23,7 +23,7 @@ def verify_version(world: World) -> None:
     """Step 11: every signature, digest and binding from the model to the raw file."""
     with world.moment(11, AUDITOR, "khatim verify: from the model to the raw file") as now:
         dossier = world.as_(AUDITOR).versions.dossier(world.version)
-        root, told = auditing.root_of(None, dossier.trusted_root)
+        root, told = verifying.root_of(None, dossier.trusted_root)
         found = judge(dossier, root, at=datetime.now(UTC))
         with written(world.out / "verify.txt") as page:
             verdicts.show_judgement(page, found, root=told)

@@ -120,6 +120,7 @@ def test_each_population_has_the_rows_of_the_story(files: dict[str, bytes]) -> N
         "gate-decisions": 2,
         "monitor-runs": 1,
         "refusals": 4,
+        "revocations": 0,
         "residency-decisions": 4,
         "statements": 10,
         "versions": 1,
