@@ -18,6 +18,7 @@ stamp = $(firstword $(shell sha256sum $(1)))
 MAIN  := .venv/.installed-$(call stamp,locks/main.txt)
 ALIBI := .venv-alibi/.installed-$(call stamp,locks/alibi.txt)
 DEEP  := .venv/.installed-torch-$(TORCH)
+OUTSIDE := .outside/.installed-$(firstword $(shell cat $(wildcard tests/outside/room/*) | sha256sum))
 PIP   := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 # --- people ----------------------------------------------------------------------------------------------------------
@@ -34,7 +35,7 @@ demo: $(MAIN) $(ALIBI) ## Run the main job with a live timeline and leave the co
 install: $(MAIN) $(ALIBI) ## Make both rooms: .venv and .venv-alibi
 
 .PHONY: test
-test: $(MAIN) $(ALIBI) ## Run all tests (PYTEST_ARGS="tests/audit -x")
+test: $(MAIN) $(ALIBI) $(OUTSIDE) ## Run all tests (PYTEST_ARGS="tests/audit -x")
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
 .PHONY: check
@@ -44,6 +45,9 @@ check: $(MAIN) ## Run ruff, mypy --strict, import-linter and alembic check
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m khatim schema check
+
+.PHONY: outside
+outside: $(OUTSIDE) ## Fetch the tools of others that the tests verify with: cosign, sigstore-js on Node 22, Go
 
 .PHONY: format
 format: $(MAIN) ## Put imports and lines in order
@@ -60,8 +64,8 @@ lock: $(MAIN) ## Compile locks/ from pyproject.toml, keeping the pins that still
 	@$(LOCK) -o locks/alibi.txt --group alibi --only-binary :all:
 
 .PHONY: clean
-clean: ## Remove both rooms, caches and what the demo wrote
-	@rm -rf .venv .venv-alibi demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+clean: ## Remove all rooms, caches and what the demo wrote
+	@rm -rf .venv .venv-alibi .outside demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- rooms -----------------------------------------------------------------------------------------------------------
@@ -98,6 +102,13 @@ $(ALIBI): locks/alibi.txt
 	@echo "Installing the room of alibi-detect (.venv-alibi): about two minutes the first time" >&2
 	@$(PIP) .venv-alibi/bin/pip install --quiet --require-hashes --no-deps -r locks/alibi.txt
 	@rm -f .venv-alibi/.installed-* && touch $@
+
+# A tool that cannot be had is tried again the next time; the tests that need it say so, and under CI nothing may be
+# missing.
+$(OUTSIDE): $(MAIN)
+	@echo "Fetching the tools of others (.outside): about a minute the first time" >&2
+	@rm -f .outside/.installed-*
+	@if tests/outside/room/build .outside $(PY); then touch $@; else test "$${CI:-}" != true; fi
 
 # The pins of the main room hold for what PyTorch brings along.
 $(DEEP): $(MAIN)

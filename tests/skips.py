@@ -55,7 +55,8 @@ class Skips:
                 terminalreporter.line(f"{nodeid}: run it, or allow it in {ALLOWED.name} with a reason")
 
     def _see(self, nodeid: str) -> None:
-        if nodeid not in self._may:
+        # An entry that ends in a slash is a folder.
+        if nodeid not in self._may and not any(one.endswith("/") and nodeid.startswith(one) for one in self._may):
             self.forbidden.append(nodeid)
 
 
