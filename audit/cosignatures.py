@@ -82,7 +82,7 @@ class CosignatureVerifier:
 
     def __init__(self, name: str, kind: bytes, public: bytes) -> None:
         """Take name, kind and the raw public key; raises `Malformed` if it is none of that kind."""
-        self.name, self.kind = name, kind
+        self.name, self.kind, self.public = name, kind, public
         self.key_id = key_id(name, public, kind)
         self.vkey = vkey_of(name, public, kind)
         try:

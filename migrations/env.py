@@ -9,6 +9,7 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
 import audit.answers
+import audit.endorsements_tables
 import audit.ledger_tables
 import governance.tables
 import registry.authority_tables
