@@ -44,13 +44,20 @@ def _open(dsn: str) -> Conn:
 
 
 def _require_direct(conn: Conn, dsn: str) -> None:
-    """Compare who the server says it is: what pools cannot keep up is one process behind one session."""
-    own = _process(conn)
     # A proxy gives a number of its own at the start of a session; PostgreSQL gives that of the process that serves it.
-    if own != conn.info.backend_pid:
+    if _process(conn) != conn.info.backend_pid:
         raise Misconfigured(f"the sequencer's connection goes through a proxy ({_address(conn)})", advice=_ADVICE)
+    require_unshared(conn, dsn)
+
+
+def require_unshared(conn: Conn, dsn: str) -> None:
+    """Raise `Misconfigured` when the session's server process also serves another session of the same address.
+
+    While another transaction holds a server connection, a pool that shares them has to give this one a different one;
+    or it gave that very one away.
+    """
+    own = _process(conn)
     with _open(dsn) as other, other.transaction():
-        # While another transaction holds a server connection, a pool that shares them has to give a different one.
         if _process(other) == own or _process(conn) != own:
             raise Misconfigured(f"the sequencer's connection is shared with others ({_address(conn)})", advice=_ADVICE)
 

@@ -19,11 +19,15 @@ from khatim.vocabulary import Digest
 
 _LOOK_S = 0.02  # the sequencer itself looks fifty times a second
 
-_UNLESS_HALTED = ledger_tables.outbox.insert().from_select(
-    ["body", "payload"],
-    select(bindparam("body", type_=LargeBinary), bindparam("payload", type_=LargeBinary)).where(
-        ~exists().select_from(epoch_tables.halts)
-    ),
+_UNLESS_HALTED = (
+    ledger_tables.outbox.insert()
+    .from_select(
+        ["body", "payload"],
+        select(bindparam("body", type_=LargeBinary), bindparam("payload", type_=LargeBinary)).where(
+            ~exists().select_from(epoch_tables.halts)
+        ),
+    )
+    .returning(ledger_tables.outbox.c.id)
 )
 
 
@@ -58,7 +62,7 @@ def append(session: Session, body: bytes, payload: bytes | None, *, unless_halte
     # The connection, not the session: the ledger's own insert is not a governed change.
     if not unless_halted:
         session.connection().execute(ledger_tables.outbox.insert(), {"body": body, "payload": payload})
-    elif not session.connection().execute(_UNLESS_HALTED, {"body": body, "payload": payload}).rowcount:
+    elif session.connection().execute(_UNLESS_HALTED, {"body": body, "payload": payload}).first() is None:
         raise LedgerReadOnly("nothing that must be recorded can change now: the ledger is read-only")
 
 

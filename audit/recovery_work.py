@@ -22,7 +22,6 @@ from audit.recovery_sources import LostEntries
 from audit.stored import Conn
 from khatim.errors import Conflict, LedgerForked, LedgerInvalid, Unavailable
 
-_LEAD_S = 15.0  # a halted sequencer holds the lock only while it looks
 _EPOCHS_MOST = 1000
 
 
@@ -36,9 +35,12 @@ class Workbench:
 
 
 @contextmanager
-def leading(dsn: str) -> Iterator[Conn]:
-    """Yield the connection that leads the ledger; raises `Unavailable` where a sequencer does not give up the lead."""
-    deadline = time.monotonic() + _LEAD_S
+def leading(dsn: str, *, patience_s: float = 15.0) -> Iterator[Conn]:
+    """Yield the connection that leads the ledger; raises `Unavailable` where a sequencer does not give up the lead.
+
+    A halted sequencer holds the lock only while it looks.
+    """
+    deadline = time.monotonic() + patience_s
     with direct.translated(), direct.connect(dsn) as conn:
         while not direct.take_lead(conn):
             if time.monotonic() > deadline:
