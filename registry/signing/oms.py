@@ -3,7 +3,8 @@
 
 The format is that of ``model_signing`` 1.x (predicate type ``https://model_signing/signature/v1.0``, method *files*,
 SHA-256), so that its command line verifies our signatures unchanged.  The check here is stricter: what the statement
-asks to ignore is not ignored, and links and special files are refused.
+asks to ignore is not ignored, and links and special files are refused.  `model_signing` believes the signer's list of
+files to ignore, so a statement whose list goes beyond what that program writes by itself is refused as a whole.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ File = tuple[str, Digest]
 """A file of a model: its path below the model's folder (POSIX, relative) and its digest."""
 
 _SERIALIZATION = {"method": "files", "hash_type": "sha256", "allow_symlinks": False}
+# What model_signing leaves out by itself and says so: paths of git, and the signature that lies in the folder.
+_LEFT_OUT = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
+_SIGNATURES = (".sig", ".sigstore.json")
 _NAMED = 5  # how many files an error names before it says "and more"
 
 
@@ -69,6 +73,7 @@ def files_of(statement: Statement) -> list[File]:
     how = members(body["serialization"], tuple(_SERIALIZATION), ("ignore_paths",), "the serialization")
     if any(how[key] != wanted for key, wanted in _SERIALIZATION.items()):
         raise Malformed("only whole files under SHA-256, without symbolic links, are accepted")
+    _check_left_out(how.get("ignore_paths", []))
     if not isinstance(body["resources"], list) or not body["resources"]:
         raise Malformed("the model signature lists no files")
     files = [_file(one) for one in body["resources"]]
@@ -77,6 +82,15 @@ def files_of(statement: Statement) -> list[File]:
     if root_digest(files) != statement.subjects[0].digest:
         raise Malformed("the digest of the model is not that of its files")
     return files
+
+
+def _check_left_out(paths: object) -> None:
+    if not isinstance(paths, list):
+        raise Malformed("the list of ignored files is not a list")
+    for path in paths:
+        name = checked_path(text_of(path, "the name of an ignored file"))
+        if name not in _LEFT_OUT and not name.endswith(_SIGNATURES):
+            raise Malformed(f"the signature asks to ignore {name[:80]!r}: whatever lies there would pass elsewhere")
 
 
 def _file(value: object) -> File:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -130,3 +131,17 @@ def test_the_signature_of_another_model_is_refused(office: Office, model: Path) 
     beside(model).write_text(office.sign(other))
 
     refuses(tools.model_signing(beside(model), office.trust, office.who, model), "model.onnx")
+
+
+def test_files_that_the_signer_asks_to_ignore_pass_elsewhere_and_not_with_us(
+    office: Office, policy: IdentityPolicy, model: Path
+) -> None:
+    """So the registry refuses such a statement when it comes in, whoever signed it."""
+    body = json.loads(oms.oms_statement(model.name, oms.read_folder(model)))
+    body["predicate"]["serialization"]["ignore_paths"] = ["extra.bin"]
+    beside(model).write_text(office.sign(json.dumps(body).encode()))
+    (model / "extra.bin").write_bytes(b"smuggled")
+
+    holds(tools.model_signing(beside(model), office.trust, office.who, model))
+    with pytest.raises(VerificationFailed, match=r"asks to ignore 'extra\.bin'"):
+        oms.check_folder(verify_bundle(beside(model).read_text(), office.root, policy).parsed, model)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -88,17 +89,22 @@ def test_a_pipe_is_refused_and_does_not_hang(folder: Path) -> None:
         oms.check_folder(signed(), folder)
 
 
-def test_what_the_statement_asks_to_ignore_is_not_ignored(folder: Path) -> None:
-    """A signer who lists `.git` or `extra` as ignored could smuggle files past a lenient check."""
-    body = json.loads(signed().payload)
-    body["predicate"]["serialization"]["ignore_paths"] = [".git", "extra.bin"]
-    statement = statements.parse(json.dumps(body).encode())
+@pytest.mark.parametrize("names", [["extra.bin"], ["weights"], [".git", "../up"], ["/etc"], [""], [1], "weights", {}])
+def test_a_statement_that_asks_to_ignore_more_than_git_and_signatures_is_refused(names: object, folder: Path) -> None:
+    """model_signing believes the list: whatever lay there would pass with it."""
+    with pytest.raises(SignatureInvalid, match=r"ignore|not a relative path"):
+        oms.check_folder(forged(predicate__serialization__ignore_paths=names), folder)
+
+
+def test_what_a_statement_may_ask_to_ignore_is_not_ignored_either(folder: Path) -> None:
+    statement = forged(predicate__serialization__ignore_paths=[".git", ".github", "model.sig"])
     oms.check_folder(statement, folder)
-    (folder / "extra.bin").write_bytes(b"smuggled")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "hook").write_bytes(b"smuggled")
 
     with pytest.raises(SignatureInvalid) as refusal:
         oms.check_folder(statement, folder)
-    assert refusal.value.members["extra"] == ["extra.bin"]
+    assert refusal.value.members["extra"] == [".git/hook"]
 
 
 def test_only_the_caller_says_what_lies_beside(folder: Path) -> None:
@@ -148,6 +154,49 @@ def forged(**changes: Any) -> Statement:
 def test_a_model_signature_in_another_form_is_refused(changes: dict[str, Any], said: str, folder: Path) -> None:
     with pytest.raises(SignatureInvalid, match=said):
         oms.check_folder(forged(**changes), folder)
+
+
+def listing(*names: str, algorithm: str = "sha256") -> Statement:
+    """Return a signature over files of these names in this order, with the digest of the model that belongs to it."""
+    digests = [Digest.of(name.encode(errors="surrogatepass")) for name in names]
+    body = json.loads(signed().payload)
+    body["predicate"]["resources"] = [
+        {"name": name, "algorithm": algorithm, "digest": digest.hex}
+        for name, digest in zip(names, digests, strict=True)
+    ]
+    whole = Digest.of(b"".join(bytes.fromhex(digest.hex) for digest in digests))
+    body["subject"][0]["digest"]["sha256"] = whole.hex
+    return statements.parse(json.dumps(body).encode())
+
+
+def test_the_listing_itself_is_read() -> None:
+    assert [name for name, _ in oms.files_of(listing("a/b", "a.txt", "b"))] == ["a/b", "a.txt", "b"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (listing("../up"), "not a relative path"),
+        (listing("a/../../up"), "not a relative path"),
+        (listing("/etc/passwd"), "not a relative path"),
+        (listing("a\\b"), "not a relative path"),
+        (listing("./a"), "not a relative path"),
+        (listing("a//b"), "not a relative path"),
+        (listing("a\u0000b"), "not a relative path"),
+        (listing("a", "a"), "same name"),
+        (listing("A", "a"), "letter case"),
+        (listing("Stra\u00dfe", "strasse"), "letter case"),
+        (listing("e\u0301.bin", "\u00e9.bin"), "same name"),
+        (listing("b", "a"), "not in order"),
+        (listing("a.txt", "a/b"), "not in order"),
+        (listing("a", algorithm="blake2b"), "not under SHA-256"),
+    ],
+    ids=itertools.count(),
+)
+def test_a_listing_that_a_file_system_could_read_otherwise_is_refused(statement: Statement, said: str) -> None:
+    """Climbing, absolute and odd paths, names given twice or alike, another order, another hash."""
+    with pytest.raises(Malformed, match=said):
+        oms.files_of(statement)
 
 
 def test_the_order_is_that_of_path_components() -> None:
