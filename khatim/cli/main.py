@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from khatim.cli import agents, auditing, data, models, revoking, server, verifying, witness
+from khatim.cli import agents, auditing, authority, data, models, revoking, server, verifying, witness
 from khatim.errors import KhatimError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (server, agents, data, models, auditing, witness, verifying, revoking):
+for module in (server, agents, data, models, auditing, authority, witness, verifying, revoking):
     module.install(app)
 
 

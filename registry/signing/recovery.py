@@ -22,7 +22,7 @@ from typing import BinaryIO
 from khatim.errors import AlreadyExists, KhatimError, Misconfigured
 from registry.signing import recovery_kit, rotation
 from registry.signing.encoding import rfc3339
-from registry.signing.keys import KeyStore, flush
+from registry.signing.keys import FolderKeys, KeyStore, flush
 from registry.signing.keys_sealed import SealedKeys
 from registry.signing.keys_unlock import Secret
 from registry.signing.record import Change, PublicRecord
@@ -117,12 +117,16 @@ def restore(  # noqa: PLR0913 - from where, whereto, with which keys, when and b
             f"there is a signing authority in {folder} already",
             advice="Move it aside if it is lost; if only its keys are, restore with --keys-only.",
         )
-    restore_keys(found, keys)
+    inside = isinstance(keys, FolderKeys) and keys.folder.is_relative_to(folder)
+    if not inside:
+        restore_keys(found, keys)  # first of all: what is in the way is said before anything is written
     for path in sorted(one for one in found.extras.rglob("*") if one.is_file()):
         _place(path, installation / path.relative_to(found.extras))
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
+        store = FolderKeys(building / "keys") if inside else keys  # local mode: keys and record appear together
+        restore_keys(found, store)
         shutil.copyfile(found.folder / RECORD, building / RECORD)
         for log in found.record.signature_log:
             shutil.copytree(found.folder / (log.folder or "log"), building / (log.folder or "log"))
