@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The keys of the signing authority: rotation, ceremonies, recovery.", no_args_is_help=True)
 ceremony_app = typer.Typer(help="What the offline root signs.", no_args_is_help=True)
 app.add_typer(ceremony_app, name="ceremony")
+authority_recovery.install(app)
 
 Because = Annotated[str, typer.Option("--because", help="Why; it stands in the ledger.")]
 Root = Annotated[Path, typer.Option("--root", help="The folder of the offline root.")]
@@ -31,7 +32,6 @@ RootPassphrase = Annotated[
 
 def install(parent: typer.Typer) -> None:
     """Add the commands."""
-    authority_recovery.install(app)
     parent.add_typer(app, name="authority")
 
 

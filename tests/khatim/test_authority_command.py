@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from gateway.custody import Custody, custody_of
 from gateway.instance import Instance
 from khatim import settings
-from khatim.cli.main import app
+from khatim.cli.authority import app
 from khatim.errors import KhatimError, Misconfigured
 from registry.signing import rotation
 from registry.signing.encoding import rfc3339
@@ -50,7 +50,7 @@ class Operator:
         self._patch.setenv("KHATIM_AUTHORITY__PASSPHRASE_FILE", self.phrases[name])
 
     def run(self, *words: str) -> Result:
-        return CliRunner().invoke(app, ["authority", *words])
+        return CliRunner().invoke(app, [*words])
 
     def says(self, *words: str) -> Any:
         ran = self.run(*words, "--json")
