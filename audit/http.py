@@ -18,9 +18,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from audit.answers import Question
+from audit.copies import LEDGER, LedgerCopied
 from audit.transaction import Ledger, Reader, Transaction
 from khatim.errors import Unauthenticated
-from khatim.vocabulary import Actor
+from khatim.vocabulary import Action, Actor
 
 Part = TypeVar("Part")
 ACTOR = "khatim.actor"
@@ -87,9 +88,24 @@ def open_reader(
         yield reader
 
 
+def open_bulk_reader(
+    actor: Annotated[Actor, Depends(actor_of)], ledger: Annotated[Ledger, Depends(part(Ledger))]
+) -> Iterator[Reader]:
+    """Open the reader of a request that copies the ledger: that it is copied is recorded before a byte leaves."""
+    now = ledger.clock()
+    if ledger.copies.is_due(actor, now):
+        with ledger.transaction(actor) as tx:
+            tx.require(Action.LEDGER_READ, LEDGER)
+            tx.record(LedgerCopied(about=str(LEDGER)))
+        ledger.copies.noted(actor, now)
+    with ledger.reading(actor) as reader:
+        yield reader
+
+
 Tx = Annotated[Transaction, Depends(open_transaction, scope="function")]
 Snapshot = Annotated[Transaction, Depends(open_snapshot, scope="function")]
 Read = Annotated[Reader, Depends(open_reader, scope="function")]
+BulkRead = Annotated[Reader, Depends(open_bulk_reader, scope="function")]
 
 
 class SealedRoute(APIRoute):

@@ -17,6 +17,7 @@ from typing import Final
 from khatim.vocabulary import Action
 
 MARGIN: Final = 0.01  # how far below a threshold the disk must fall before it counts as left behind
+REVOKE: Final = ".revoke"  # whatever is revoked: a version, an authorisation, what comes later
 GOES_ON: Final = frozenset(
     {
         "read",
@@ -24,15 +25,17 @@ GOES_ON: Final = frozenset(
         "person.identify",
         "artifact.download",
         "engagement.export",
-        "version.revoke",
         "revocation.record",
         "revocation.record_key",
-        "authorisation.revoke",
         "deployment.stop",
+        "agent.retire",
+        "job.claim",
+        "job.report",
         "person.erase",
     }
 )
-"""What is not refused on a full disk: reading, also where a read leaves an entry, and taking power or data away."""
+"""What is not refused on a full disk: reading, also where a read leaves an entry; taking power or data away; and what
+keeps zones serving: agents renew their identity and report what was handed to them before (new work is refused)."""
 
 
 class Pressure(StrEnum):
@@ -77,7 +80,7 @@ def pressure(used: float, limits: Limits, before: Pressure = Pressure.ROOM) -> P
 
 def goes_on(action: Action, at: Pressure) -> bool:
     """Whether *action* is done at this pressure."""
-    return at is not Pressure.FULL or action.value in GOES_ON
+    return at is not Pressure.FULL or action.value in GOES_ON or action.value.endswith(REVOKE)
 
 
 def steps_to_hold(held: int, whole: int, step: int, free: int) -> int:

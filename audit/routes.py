@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from audit import export, queries
-from audit.http import Read
+from audit.http import BulkRead, Read
 from khatim.vocabulary import Action
 from khatim.wire import answers, proofs
 
@@ -51,14 +51,14 @@ def checkpoint(reader: Read) -> Response:
 
 
 @router.get("/ledger/tile/{path:path}", response_class=Response, responses=BYTES)
-def tile(reader: Read, path: str) -> Response:
+def tile(reader: BulkRead, path: str) -> Response:
     """Return one tile or entry bundle (C2SP tlog-tiles)."""
     reader.require(Action.LEDGER_READ, queries.LEDGER)
     return Response(export.tile_bytes(reader.connection(), f"tile/{path}"), media_type="application/octet-stream")
 
 
 @router.get("/ledger/payload/{digest}", response_class=Response, responses=BYTES)
-def payload(reader: Read, digest: str) -> Response:
+def payload(reader: BulkRead, digest: str) -> Response:
     """Return a payload that was too large for its entry."""
     reader.require(Action.LEDGER_READ, queries.LEDGER)
     return Response(export.payload(reader.connection(), digest), media_type="application/octet-stream")

@@ -11,22 +11,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, event, func, select
-from sqlalchemy.orm import FromStatement, ORMExecuteState, Session, UOWTransaction
-from sqlalchemy.sql import visitors
-from sqlalchemy.sql.expression import TextClause, TextualSelect, UpdateBase
+from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, func, select
+from sqlalchemy.orm import Session
 
 from audit import answers, halts, outbox, personal
-from audit.base import Base, Governed
+from audit.base import Base
+from audit.copies import Copies
 from audit.events import Event, body_of, refusal_of
 from audit.floods_telling import Refusals
 from audit.identifiers import uuid7
 from audit.reserve_watch import Reserve
 from audit.translation import translated
+from audit.watching import Watched, watch
 from khatim.errors import (
     Forbidden,
     KhatimError,
@@ -60,7 +59,7 @@ class Reader:
 
     def may(self, action: Action, resource: Resource) -> Decision:
         """Decide without consequence: whether the actor may do *action* to *resource*."""
-        return self._access.decide(self.actor, action, resource)
+        return self._access.decide(self.actor, action, resource, self.now)
 
     def require(self, action: Action, resource: Resource) -> Decision:
         """Demand permission.  Raises `Forbidden`, or `NotFound` where the actor may not even see the resource."""
@@ -92,30 +91,21 @@ class Reader:
         return self._session.connection().connection.driver_connection
 
 
-@dataclass
-class _Touched:
-    """Governed rows that a flush wrote: their references and table names."""
-
-    refs: dict[str, str] = field(default_factory=dict)
-
-
 class Transaction(Reader):
     """Reads and writes as one actor at one moment; committed only by `Ledger.transaction`, only when sealed."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a transaction knows; made in one place
         self, session: Session, actor: Actor, access: Access, now: datetime, entity: str, reserve: Reserve
     ) -> None:
-        """Watch *session* for governed rows."""
+        """Watch *session* (a `Watched` one) for governed rows."""
         super().__init__(session, actor, access, now)
         self._entity = entity
         self._reserve = reserve
         self._afterwards: list[Callable[[], None]] = []
         self._is_change = False  # whether more was asked for than goes on while the ledger is read-only
         self._spoken_of: set[str] = set()
-        self._touched = _Touched()
+        self._touched = watch(session)
         self._question: answers.Question | None = None
-        event.listen(session, "after_flush", self._collect)
-        event.listen(session, "do_orm_execute", _refuse_bulk)
 
     def require(self, action: Action, resource: Resource) -> Decision:
         """Demand permission, and room for a change: raises `RegistryFull` as well, when the disk has none for it."""
@@ -189,25 +179,6 @@ class Transaction(Reader):
         if self._touched.refs and not self.granted:
             raise UnauthorizedChange(f"changed without asking: {', '.join(sorted(self._touched.refs))}")
 
-    def _collect(self, session: Session, _: UOWTransaction) -> None:
-        for row in (*session.new, *session.dirty, *session.deleted):
-            if isinstance(row, Governed) and (row not in session.dirty or session.is_modified(row)):
-                self._touched.refs[row.ref] = type(row).__name__
-
-
-def _refuse_bulk(state: ORMExecuteState) -> None:
-    statement: Any = state.statement
-    if isinstance(statement, (TextClause, TextualSelect, FromStatement)):
-        raise UnrecordedChange("a statement written as text could be a bulk change that passes the ledger by")
-    # A select may carry a change inside (WITH ... AS (UPDATE ...)), and a change may name the table, not the class.
-    changed = {str(part.table) for part in visitors.iterate(statement) if isinstance(part, UpdateBase)}
-    if changed and not changed.isdisjoint(_governed()):
-        raise UnrecordedChange("bulk statements on governed tables would pass the ledger by; change rows")
-
-
-def _governed() -> set[str]:
-    return {str(one.local_table) for one in Base.registry.mappers if issubclass(one.class_, Governed)}
-
 
 class Ledger:
     """Opens transactions and readers.  Built once by the composition root."""
@@ -235,6 +206,7 @@ class Ledger:
         self.clock = clock
         self._reserve = reserve or Reserve()
         self.refusals = refusals or Refusals()
+        self.copies = Copies()
 
     def settle(self, timeout_s: float = 5.0) -> None:
         """Wait until what was committed before now stands in the ledger; raises `Unavailable` when it lags."""
@@ -247,7 +219,7 @@ class Ledger:
         A snapshot sees the database, ledger included, as it was at its first question, whatever others commit.
         """
         engine = self._snapshots if is_snapshot else self._engine
-        with translated(), Session(engine, expire_on_commit=False) as session:
+        with translated(), Watched(engine, expire_on_commit=False) as session:
             tx = Transaction(session, actor, self._access, self.clock(), self._entity, self._reserve)
             try:
                 yield tx

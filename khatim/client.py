@@ -24,9 +24,11 @@ from khatim.calls.data import Datasets, Features
 from khatim.calls.jobs import Jobs
 from khatim.calls.models import Models, Versions
 from khatim.calls.operation import Deployments, Findings, Monitors
+from khatim.calls.people import People
 from khatim.calls.proof import Engagements, Ledger
 from khatim.calls.revocations import Revocations
 from khatim.calls.training import Authorisations, Trainings
+from khatim.calls.transfers import Transfers
 from khatim.calls.zones import Agents, Zones
 from khatim.wire import answers
 
@@ -52,12 +54,14 @@ class Client:
         self.features = Features(self.connection)
         self.authorisations = Authorisations(self.connection)
         self.trainings = Trainings(self.connection)
+        self.transfers = Transfers(self.connection)
         self.models = Models(self.connection)
         self.versions = Versions(self.connection)
         self.deployments = Deployments(self.connection)
         self.monitors = Monitors(self.connection)
         self.findings = Findings(self.connection)
         self.jobs = Jobs(self.connection)
+        self.people = People(self.connection)
         self.revocations = Revocations(self.connection)
         self.ledger = Ledger(self.connection)
         self.engagements = Engagements(self.connection)

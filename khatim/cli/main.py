@@ -8,7 +8,19 @@ import sys
 import typer
 from rich.console import Console
 
-from khatim.cli import agents, auditing, authority, data, models, revoking, server, verifying, witness
+from khatim.cli import (
+    agents,
+    auditing,
+    authority,
+    data,
+    models,
+    people,
+    revoking,
+    server,
+    transfers,
+    verifying,
+    witness,
+)
 from khatim.errors import KhatimError
 
 app = typer.Typer(
@@ -17,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (server, agents, data, models, auditing, authority, witness, verifying, revoking):
+for module in (server, agents, data, models, auditing, authority, witness, verifying, revoking, people, transfers):
     module.install(app)
 
 

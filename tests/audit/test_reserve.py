@@ -77,7 +77,8 @@ def test_a_full_disk_is_left_behind_only_a_margin_below_its_threshold() -> None:
 def test_on_a_full_disk_reading_and_taking_power_away_go_on_and_nothing_else(action: Action) -> None:
     gives_power = not (
         action in {Action.READ, Action.LEDGER_READ, Action.PERSON_IDENTIFY, Action.PERSON_ERASE}
-        or action in {Action.ARTIFACT_DOWNLOAD, Action.ENGAGEMENT_EXPORT, Action.DEPLOYMENT_STOP}
+        or action in {Action.ARTIFACT_DOWNLOAD, Action.ENGAGEMENT_EXPORT, Action.DEPLOYMENT_STOP, Action.AGENT_RETIRE}
+        or action in {Action.JOB_CLAIM, Action.JOB_REPORT}  # a zone goes on serving, and tells what it was handed
         or action.value.endswith(".revoke")
         or action.value.startswith("revocation.record")
     )

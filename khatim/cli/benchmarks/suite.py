@@ -14,6 +14,7 @@ from rich.console import Console
 from khatim.cli.benchmarks import (
     appends,
     decisions,
+    denials,
     installation,
     over_http,
     page,
@@ -40,6 +41,7 @@ def run(path: Path) -> None:
         sections = [
             measured("reads and writes", lambda: over_http.measure(here)),
             measured("ledger append", lambda: appends.measure(here)),
+            measured("refusals in masses", lambda: denials.measure(here)),
             measured("sign and verify", lambda: signatures.measure(here)),
         ]
     sections += [
