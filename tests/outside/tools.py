@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = ROOT / ".outside"
+PYTHON = sys.executable
 NOWHERE = "http://127.0.0.1:9"  # as a proxy: verifying is offline, or it fails
 Done = subprocess.CompletedProcess[str]
 
@@ -60,7 +61,7 @@ class Trust(NamedTuple):
 def sigstore(bundle: Path, trust: Trust, who: Signer, artifact: str) -> Done:
     """sigstore-python: *artifact* is a file, or ``sha256:`` and the digest of a subject."""
     return run(
-        sys.executable, "-m", "sigstore", "--trust-config", trust.config, "verify", "identity", "--bundle", bundle,
+        PYTHON, "-m", "sigstore", "--trust-config", trust.config, "verify", "identity", "--bundle", bundle,
         "--cert-identity", who.identity, "--cert-oidc-issuer", who.issuer, "--offline", artifact, cwd=bundle.parent,
     )  # fmt: skip
 
@@ -68,7 +69,7 @@ def sigstore(bundle: Path, trust: Trust, who: Signer, artifact: str) -> Done:
 def model_signing(signature: Path, trust: Trust, who: Signer, folder: Path) -> Done:
     """OpenSSF Model Signing over the files of a model."""
     return run(
-        sys.executable, "-m", "model_signing", "verify", "sigstore", "--trust_config", trust.config, "--identity",
+        PYTHON, "-m", "model_signing", "verify", "sigstore", "--trust_config", trust.config, "--identity",
         who.identity, "--identity_provider", who.issuer, "--signature", signature, folder, cwd=signature.parent,
     )  # fmt: skip
 

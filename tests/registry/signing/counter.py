@@ -40,7 +40,7 @@ def answer(
             known = who(authority_http.token_of(asked, bearer))
             if known is None:
                 raise Unauthenticated
-            return httpx.Response(201, json=authority_http.signing_cert(authority, asked, known[0], clock(), known[1]))
+            return httpx.Response(200, json=authority_http.signing_cert(authority, asked, known[0], clock(), known[1]))
         return httpx.Response(404)
     except KhatimError as problem:
         return httpx.Response(problem.status, json=problem.as_problem())
