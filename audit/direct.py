@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -68,6 +69,33 @@ def _process(conn: Conn) -> int:
 
 def _address(conn: Conn) -> str:
     return f"{conn.info.host}:{conn.info.port}"
+
+
+class DatabaseTime:
+    """The database's clock, on a connection of its own that is opened when it is first asked."""
+
+    def __init__(self, dsn: str) -> None:
+        """Take a connection string."""
+        self._dsn = dsn
+        self._conn: Conn | None = None
+
+    def now(self) -> datetime:
+        """Return the time there; raises `Unavailable`."""
+        try:
+            with translated():
+                if self._conn is None:
+                    self._conn = _open(self._dsn)
+                told: datetime = value(self._conn.execute("SELECT clock_timestamp()"))
+                return told
+        except Unavailable:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._conn is not None:
+            self._conn.close()
+        self._conn = None
 
 
 def value(cursor: Any) -> Any:

@@ -13,11 +13,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 
 from audit import appending, continuity, direct, entries, halts, heads, stored
 from audit.appending import Head
 from audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, sign_checkpoint
+from audit.clock import ClockGuard, ClockReading
 from audit.epochs import Epoch, origin_of
 from audit.heads import HeadKeeper
 from khatim.errors import LedgerInvalid, Misconfigured, Unavailable
@@ -51,11 +53,12 @@ class Safeguards:
     """What a sequencer asks before it signs, beside the database.
 
     *keepers* know the ledger's head outside the database; *signer_of* gives the key of an epoch by its number, for a
-    ledger that has more than one.
+    ledger that has more than one; *clock* judges the clock, whose reading stands in every checkpoint.
     """
 
     keepers: Sequence[HeadKeeper] = ()
     signer_of: Callable[[int], NoteSigner] | None = None
+    clock: ClockGuard | None = None
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ class _Lead:
 
     head: Head
     signer: NoteSigner
-    epochs: list[Epoch] = field(default_factory=list)
+    signed_at: datetime | None
 
 
 class Sequencer:
@@ -159,13 +162,18 @@ class Sequencer:
             return None
         epochs = continuity.stored_epochs(conn)
         signer = self._signer_of(epochs)
-        head, note = self._restored(conn, signer)
+        head, last = self._restored(conn, signer)
         self._require_extends(conn, head.frontier.size, epochs)
-        lead = _Lead(head, signer, epochs)
-        if note is None:
+        lead = _Lead(head, signer, last.at if last else None)
+        if last:
+            note = last.note
+        else:
+            reading = self._read_clock(lead)
             now = direct.value(conn.execute("SELECT clock_timestamp()"))
             with conn.transaction():
-                _, note = self._append(conn, lead, [(entries.genesis_body(self.origin, signer.vkey, now), None)])
+                _, note = self._append(
+                    conn, lead, [(entries.genesis_body(self.origin, signer.vkey, now), None)], reading
+                )
         self._keep(note)
         halts.lift(conn)
         self.halted = None
@@ -189,8 +197,8 @@ class Sequencer:
             raise LedgerInvalid(f"the key at hand is not the one of {last.origin}", place=f"entry {last.first}")
         return signer
 
-    def _restored(self, conn: stored.Conn, signer: NoteSigner) -> tuple[Head, str | None]:
-        """Return the end of the ledger, derived from its rows, and the last note; None for an empty ledger."""
+    def _restored(self, conn: stored.Conn, signer: NoteSigner) -> tuple[Head, stored.StoredCheckpoint | None]:
+        """Return the end of the ledger, derived from its rows, and its checkpoint; None for an empty ledger."""
         last = stored.checkpoint_at(conn)
         count = direct.value(conn.execute('SELECT coalesce(max("index") + 1, 0) FROM ledger_entries'))
         size = last.size if last else 0
@@ -203,7 +211,7 @@ class Sequencer:
         root = head.frontier.root()
         if (signed.size, signed.root, last.root) != (size, root, root):
             raise LedgerInvalid(f"the stored tree does not have the root of checkpoint {size}", place="root")
-        return head, last.note
+        return head, last
 
     def _require_extends(self, conn: stored.Conn, size: int, epochs: list[Epoch]) -> None:
         verifiers = [self._signer.verifier, *(epoch.verifier for epoch in epochs[1:])]
@@ -225,20 +233,37 @@ class Sequencer:
     def _sequence(self, conn: stored.Conn, lead: _Lead) -> int:
         if not direct.value(conn.execute("SELECT EXISTS (SELECT FROM ledger_outbox)")):
             return 0  # one statement for the fifty looks a second at an empty outbox
+        reading = self._read_clock(lead)  # before anything is taken: what cannot be signed stays in the outbox
         with conn.transaction():
             taken = conn.execute(_TAKE, (self._batch,), binary=True).fetchall()
             if not taken:
                 return 0
-            seconds, note = self._append(conn, lead, [(body, payload) for _, body, payload in taken])
+            seconds, note = self._append(conn, lead, [(body, payload) for _, body, payload in taken], reading)
         self._keep(note)  # after the commit: the file may stand behind the database, never ahead of it
         self.lag = Lag(lead.head.frontier.size, len(taken), seconds, is_leading=True)
         return len(taken)
 
-    def _append(self, conn: stored.Conn, lead: _Lead, events: list[tuple[bytes, bytes | None]]) -> tuple[float, str]:
+    def _read_clock(self, lead: _Lead) -> ClockReading | None:
+        """Return how the clock stands; raises `ClockUnreliable` when nothing may be signed by it."""
+        return self._safeguards.clock.check(lead.signed_at) if self._safeguards.clock else None
+
+    def _append(
+        self,
+        conn: stored.Conn,
+        lead: _Lead,
+        events: list[tuple[bytes, bytes | None]],
+        reading: ClockReading | None,
+    ) -> tuple[float, str]:
         """Write the events and a checkpoint in the transaction of *conn*; return the oldest one's age and the note."""
         moments = appending.append(conn, lead.head, events)
         frontier = lead.head.frontier
-        checkpoint = Checkpoint(lead.signer.name, frontier.size, frontier.root())
+        extensions = () if reading is None else (clock_line(reading),)
+        checkpoint = Checkpoint(lead.signer.name, frontier.size, frontier.root(), extensions)
         note = sign_checkpoint(checkpoint, lead.signer)
-        at = appending.add_checkpoint(conn, checkpoint.size, checkpoint.root, note)
-        return max(0.0, (at - min(moments)).total_seconds()), note
+        lead.signed_at = appending.add_checkpoint(conn, checkpoint.size, checkpoint.root, note)
+        return max(0.0, (lead.signed_at - min(moments)).total_seconds()), note
+
+
+def clock_line(reading: ClockReading) -> str:
+    """Return the checkpoint's extension line: ``clock <source> <offset in ms, above 0 when ours is ahead>``."""
+    return f"clock {reading.source} {round(reading.offset_s * 1000):+d}"

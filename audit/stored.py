@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
@@ -28,6 +29,7 @@ class StoredCheckpoint:
     size: int
     root: bytes
     note: str
+    at: datetime | None = None
 
 
 def checkpoint_at(conn: Conn, size: int | None = None) -> StoredCheckpoint | None:
@@ -35,7 +37,7 @@ def checkpoint_at(conn: Conn, size: int | None = None) -> StoredCheckpoint | Non
     row = (
         _cursor(conn)
         .execute(
-            "SELECT size, root, note FROM ledger_checkpoints "
+            'SELECT size, root, note, "at" FROM ledger_checkpoints '
             "WHERE size = coalesce(%s, (SELECT max(size) FROM ledger_checkpoints))",
             (size,),
         )

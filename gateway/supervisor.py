@@ -14,14 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from audit import direct
 from audit.sequencer import Safeguards, Sequencer
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
-from gateway.keepers import keepers_of
+from gateway.keepers import clock_of, keepers_of
 from gateway.publishing import publishing
 from khatim.errors import Misconfigured, Unavailable
 from khatim.settings import Settings
@@ -64,16 +65,41 @@ def _end(*_: object) -> NoReturn:
 
 
 def _run(settings: Settings, instance: Instance, say: Say) -> None:
-    from gateway import composition, custody, disks, schema  # noqa: PLC0415
+    from gateway import composition, custody, disks, schema, signing  # noqa: PLC0415
 
-    custody.custody_of(settings, instance).require_ready()
+    apart = signing.is_apart(settings)
+    if not apart:  # else only the signer may look at the keys, and it asks this itself
+        custody.custody_of(settings, instance).require_ready()
     schema.migrate(composition.urls_of(settings).owner)
-    composition.authority_of(settings, instance).close()
     composition.ledger_signer(settings, instance)
     with direct.translated():
         direct.connect(composition.urls_of(settings).sequencer).close()  # a proxy is refused here, and not in a log
-    with disks.Tending(settings), _Sequencing(settings):
+    with ExitStack() as running:
+        if apart:
+            _await_signer(settings, instance, running)
+            say(f"signing in a process of its own, on {signing.socket_of(settings)}")
+        else:
+            signing.local_office(settings, instance).close()  # founds the authority at the first start
+            say(signing.LOCAL_NOTICE)
+        running.enter_context(disks.Tending(settings))
+        running.enter_context(_Kept(settings, "sequence"))
         _serve(settings, instance, say)
+
+
+def _await_signer(settings: Settings, instance: Instance, running: ExitStack) -> None:
+    """Start the signer as a child, unless one elsewhere is named, and wait until it answers."""
+    from gateway import signing  # noqa: PLC0415
+
+    instance.token_key()  # made here, at the first start: the signer needs its public half
+    child = None
+    if settings.authority.socket is None:
+        child = running.enter_context(_Kept(settings, "signer"))
+    try:
+        signing.await_signer(settings, alive=[child.is_alive] if child else [])
+    except Unavailable as silent:
+        raise Misconfigured(
+            "the signer does not start", advice="What it said stands above; khatim signer says it again."
+        ) from silent
 
 
 def detach(settings: Settings) -> str:
@@ -115,11 +141,12 @@ def sequence(settings: Settings) -> None:
     # Not through `composition`: this process needs neither FastAPI nor Sigstore, and should be there at once.
     instance = Instance(settings.data)
     signer = instance.ledger_signer(settings.instance, 1)
+    url = settings.database.sequencer_url or EmbeddedDatabase(settings.data / "postgres").url("khatim_sequencer")
     safeguards = Safeguards(
         keepers=keepers_of(settings, instance),
         signer_of=lambda number: instance.ledger_signer(settings.instance, number),
+        clock=clock_of(settings, url),
     )
-    url = settings.database.sequencer_url or EmbeddedDatabase(settings.data / "postgres").url("khatim_sequencer")
     with publishing(settings, instance, url):
         Sequencer(url, signer.name, signer, safeguards).run(stop)
 
@@ -204,18 +231,25 @@ def _plain(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-class _Sequencing:
-    """The sequencer as a child process, started again when it dies."""
+def _written(value: object) -> str:
+    """Return a value as its variable holds it: lists and nested settings as JSON."""
+    return json.dumps(value) if isinstance(value, list | dict) else str(value)
 
-    def __init__(self, settings: Settings) -> None:
+
+class _Kept:
+    """One of our commands as a child process, started again when it dies."""
+
+    def __init__(self, settings: Settings, command: str) -> None:
+        self._command = command
         self._environment = {**os.environ, **environment(settings)}
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._start()
         self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
@@ -224,8 +258,12 @@ class _Sequencing:
             self._child.terminate()
             self._child.wait(10)
 
+    def is_alive(self) -> bool:
+        """Whether it runs at this moment."""
+        return self._child is not None and self._child.poll() is None
+
     def _start(self) -> None:
-        command = [sys.executable, "-m", "khatim", "sequence"]
+        command = [sys.executable, "-m", "khatim", self._command]
         root = str(ROOT)
         self._child = subprocess.Popen(command, env=self._environment, cwd=root)  # noqa: S603 - ourselves
 

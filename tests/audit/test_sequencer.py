@@ -4,19 +4,23 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from audit import direct, halts, outbox, stored
 from audit.checkpoint import open_checkpoint
+from audit.clock import Asked, ClockGuard
 from audit.entries import BODY_MAX, GENESIS
-from audit.sequencer import Sequencer
+from audit.merkle import leaf_hash
+from audit.sequencer import Safeguards, Sequencer
 from audit.verify_database import verify_database
-from khatim.errors import LedgerInvalid, Misconfigured, Unavailable
+from khatim.errors import ClockUnreliable, LedgerInvalid, Misconfigured, Unavailable
 from khatim.vocabulary import Digest
 from tests.audit.ledgers import ORIGIN, SIGNER, LedgerDatabase, event_body, signer_named
 
@@ -260,3 +264,82 @@ def test_somebody_elses_entry_stops_it(ledger: LedgerDatabase) -> None:
     ledger.offer(event_body(1))
     with pytest.raises(LedgerInvalid):
         leader.run_once()
+
+
+class Wall:
+    """A wall clock that the tests set; the one that nobody can set goes with it unless they say otherwise."""
+
+    def __init__(self) -> None:
+        """Start with the machine's clock."""
+        self.off = timedelta()
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC) + self.off
+
+
+@contextmanager
+def clocked(ledger: LedgerDatabase, wall: Wall) -> Iterator[Sequencer]:
+    """Yield a sequencer that compares *wall* with the database."""
+    theirs = direct.DatabaseTime(ledger.url("khatim_sequencer"))
+    source = Asked("database", theirs.now, wall)
+    leader = ledger.sequencer(safeguards=Safeguards(clock=ClockGuard(wall, [source], 2.0, fresh_s=0)), poll_s=0.005)
+    try:
+        yield leader
+    finally:
+        leader.close()
+        theirs.close()
+
+
+def test_each_checkpoint_carries_the_clocks_offset_and_source(ledger: LedgerDatabase) -> None:
+    with clocked(ledger, Wall()) as leader:
+        ledger.offer(event_body(1))
+        leader.run_once()
+    with ledger.connect() as conn:
+        notes = [row[0] for row in conn.execute("SELECT note FROM ledger_checkpoints ORDER BY size")]
+        assert verify_database(conn, SIGNER.verifier).size == 2
+    for note in notes:
+        signed = open_checkpoint(note, ORIGIN, [SIGNER.verifier])
+        (line,) = signed.extensions
+        assert re.fullmatch(r"clock database [+-]\d{1,3}", line)
+        assert abs(int(line.split()[-1])) < 1000
+
+
+@pytest.mark.parametrize("seconds", [-60, 60])
+def test_by_a_clock_that_is_off_nothing_is_signed_and_nothing_lost(ledger: LedgerDatabase, seconds: int) -> None:
+    wall = Wall()
+    with clocked(ledger, wall) as leader:
+        leader.run_once()
+        ledger.offer(event_body(1), event_body(2))
+        wall.off = timedelta(seconds=seconds)
+        with pytest.raises(ClockUnreliable):
+            leader.run_once()
+        with running(leader) as failed, ledger.connect() as conn:
+            time.sleep(0.6)
+            assert outbox.pending_count(conn) == 2
+            assert numbers_in(ledger) == []
+            wall.off = timedelta()
+            wait_until(lambda: numbers_in(ledger) == [1, 2])
+            assert failed == []
+            assert halts.halt_of(conn) is None, "the ledger stayed open: what waits is signed when the clock is right"
+
+
+def test_everything_that_an_auditor_asks_for_is_in_the_hashed_bytes(ledger: LedgerDatabase) -> None:
+    """Entity, namespace, zone, actor, chain version and place: not in columns beside, which could be changed."""
+    ledger.offer(event_body(7))
+    ledger.sequence_all()
+    with ledger.connect() as conn:
+        entry, leaf = conn.execute('SELECT entry, leaf FROM ledger_entries WHERE "index" = 1').fetchone() or (b"", b"")
+    assert leaf_hash(entry) == leaf
+    said = json.loads(entry)
+    assert (said["v"], said["index"], len(said["prev"])) == (1, 1, 64)
+    event = said["event"]
+    assert [event[name] for name in ("entity", "namespace", "zone", "actor", "version")] == [
+        "tests",
+        "oncology",
+        "ae-health",
+        "person:1",
+        1,
+    ]
+    for name in (b"tests", b"oncology", b"ae-health", b"person:1", b'"v":1'):
+        assert leaf_hash(entry.replace(name, name[:-1] + b"9")) != leaf
