@@ -112,7 +112,7 @@ def restore(
             return
         if keys_only:
             put = _keys_back(held, found, at)
-            sentence, body = f"{', '.join(put)} are back", {"keys": put}
+            sentence, body = f"{', '.join(put)} are back", dict.fromkeys(put, "back")
         else:
             by = f"kit:{found.header.made}"
             record = recovery.restore(found, held.folder, held.keys(), held.data, at, by=by)

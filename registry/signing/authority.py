@@ -50,6 +50,7 @@ class _InUse:
         self.issuer = Issuer(self.chain[0], keys.p256(signing.key))
         self.certificate_log = keys.p256(record.certificate_log[-1].key)
         self.stamping = TimestampAuthority(keys.p256(stamping.key), stamping.certificates[0])
+        self.log: SignatureLog
         if before and before.record.signature_log[-1] == log:
             self.log = before.log  # a long one takes its time to read
         else:

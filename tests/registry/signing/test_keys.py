@@ -23,7 +23,7 @@ from registry.signing.keys import FolderKeys, KeyStore, fresh
 from registry.signing.keys_pkcs11 import Pkcs11Keys
 from registry.signing.keys_sealed import HEADER, SealedKeys
 from registry.signing.keys_transit import Transit
-from registry.signing.keys_unlock import Passphrase, Secret, passphrase_from, secret_from
+from registry.signing.keys_unlock import Passphrase, Secret, Unlock, passphrase_from, secret_from
 from registry.signing.signer import LocalSigner
 from registry.signing.verification import TrustRoot, verify_bundle
 from tests.registry.signing.conftest import AGENT, ISSUER
@@ -55,12 +55,17 @@ def opener(request: pytest.FixtureRequest, kind: str, folder: Path) -> Callable[
     if kind == "pkcs11":
         label = request.getfixturevalue("token")
         return lambda: Pkcs11Keys(MODULE, label, lambda: PIN)
-    unlock = {
-        "passphrase": lambda: Passphrase("correct horse battery", cost=CHEAP),
-        "secret": lambda: Secret(b"\7" * 32),
-        "transit": lambda: Transit(request.getfixturevalue("address"), lambda: TOKEN),
-    }[kind]
-    return lambda: SealedKeys.ensure(folder, unlock())
+    return lambda: SealedKeys.ensure(folder, _unlock(request, kind))
+
+
+def _unlock(request: pytest.FixtureRequest, kind: str) -> Unlock:
+    match kind:
+        case "passphrase":
+            return Passphrase("correct horse battery", cost=CHEAP)
+        case "secret":
+            return Secret(b"\7" * 32)
+        case _:
+            return Transit(request.getfixturevalue("address"), lambda: TOKEN)
 
 
 @pytest.fixture(params=KINDS)
@@ -184,9 +189,10 @@ def test_a_wrong_passphrase_is_refused_and_nothing_is_lost(tmp_path: Path) -> No
     made = sealed(tmp_path / "keys").create_p256("signing-1").public_key()
     before = {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
 
-    for use in (lambda s: s.p256("signing-1"), lambda s: s.create_p256("signing-2")):
+    wrong = sealed(tmp_path / "keys", "another passphrase")
+    for use, name in ((wrong.p256, "signing-1"), (wrong.create_p256, "signing-2")):
         with pytest.raises(Misconfigured, match="passphrase is wrong") as refusal:
-            use(sealed(tmp_path / "keys", "another passphrase"))
+            use(name)
         assert "recovery kit" in refusal.value.advice
     assert {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()} == before
     assert sealed(tmp_path / "keys").p256("signing-1").public_key() == made
@@ -290,11 +296,11 @@ def test_secrets_come_from_credentials_and_private_files(tmp_path: Path) -> None
 
 def test_the_service_may_rotate_its_own_key(tmp_path: Path) -> None:
     with transit() as service:
-        unlock = lambda: Transit(f"vault-transit://127.0.0.1:{service.server_address[1]}/khatim", lambda: TOKEN)  # noqa: E731
-        made = SealedKeys.ensure(tmp_path / "keys", unlock()).create_p256("signing-1").public_key()
+        unlock = Transit(f"vault-transit://127.0.0.1:{service.server_address[1]}/khatim", lambda: TOKEN)
+        made = SealedKeys.ensure(tmp_path / "keys", unlock).create_p256("signing-1").public_key()
         service.keys["khatim"].append(os.urandom(32))
 
-        assert SealedKeys(tmp_path / "keys", unlock()).p256("signing-1").public_key() == made
+        assert SealedKeys(tmp_path / "keys", unlock).p256("signing-1").public_key() == made
 
 
 def test_what_the_service_refuses_is_said_with_advice(tmp_path: Path, address: str) -> None:

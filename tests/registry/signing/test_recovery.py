@@ -121,15 +121,11 @@ def PHRASE_LOCK(master: bytes) -> dict[str, object]:  # noqa: N802 - a constant 
 def test_a_changed_or_cut_kit_is_found(house: House, place: int | str) -> None:
     kit = house.backup()
     raw = bytearray(kit.read_bytes())
-    match place:
-        case "cut":
-            raw = raw[:-100]
-        case "longer":
-            raw += b"\0"
-        case "header":
-            raw = bytearray(bytes(raw).replace(b'"made": "2025', b'"made": "2024'))
-        case int():
-            raw[place] ^= 1
+    if isinstance(place, int):
+        raw[place] ^= 1
+    else:
+        changed = {"cut": raw[:-100], "longer": raw + b"\0", "header": raw.replace(b'"made": "2025', b'"made": "2024')}
+        raw = changed[place]
     kit.write_bytes(bytes(raw))
 
     with pytest.raises(Misconfigured, match="kit"), files_of(kit) as files:

@@ -45,6 +45,10 @@ def sign(operator: Operator) -> str:
         opened.close()
 
 
+def signed_at(opened: Authority, at: datetime) -> str:
+    return LocalSigner(opened, AGENT, ISSUER, lambda: at).sign(STATEMENT)
+
+
 def root(operator: Operator) -> TrustRoot:
     return TrustRoot.load(trust.dumps(trust.trusted_root(operator.held.record)))
 
@@ -116,7 +120,7 @@ def test_intermediate_stolen(operator: Operator) -> None:
     _older(operator, clock - timedelta(hours=3))
     opened.close()
     opened = operator.held.open()
-    bundles = {name: LocalSigner(opened, AGENT, ISSUER, lambda at=at: at).sign(STATEMENT) for name, at in when.items()}
+    bundles = {name: signed_at(opened, at) for name, at in when.items()}
     opened.close()
     assert all(holds(one, root(operator)) for one in bundles.values())
 
@@ -152,7 +156,7 @@ def test_what_a_stolen_key_touches_is_listed_from_the_logs(tmp_path: Path, purpo
     opened = Authority.create(tmp_path / "authority", "demo", lambda: start, keys=keys)
     times = [start + timedelta(hours=hours) for hours in (1, 2, 3)]
     for at in times:
-        LocalSigner(opened, AGENT, ISSUER, lambda at=at: at).sign(STATEMENT)
+        signed_at(opened, at)
     rotation.rotate(tmp_path / "authority", purpose, keys, start + timedelta(hours=4), by="p")
     LocalSigner(opened, AGENT, ISSUER, lambda: start + timedelta(hours=5)).sign(STATEMENT)
     rotation.compromise(tmp_path / "authority", f"{purpose}-1", times[1], start + timedelta(hours=6), by="p")
