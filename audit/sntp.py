@@ -92,7 +92,7 @@ class TimeServer:
                 answer = connection.recv(512)
                 got = self.clock()
         except (OSError, ValueError) as wrong:
-            raise Unavailable(f"{self.name} does not answer: {wrong or type(wrong).__name__}") from wrong
+            raise Unavailable(f"{self.name} does not answer: {str(wrong) or type(wrong).__name__}") from wrong
         if got - sent > timedelta(seconds=2 * self.timeout_s) or got < sent:
             raise Unavailable("our clock was set while it answered")
         return offset_s(answer, nonce, sent, got)

@@ -11,20 +11,34 @@ import governance.reports.routes
 import governance.routes
 import registry.routes
 import runners.routes
+from audit.showing import Showing
 from audit.transaction import Ledger
-from gateway import composition, housekeeping, people_routes, problems, service_routes, sigstore_routes
+from gateway import (
+    composition,
+    hold_routes,
+    housekeeping,
+    people_routes,
+    problems,
+    service_routes,
+    sigstore_routes,
+    stream_routes,
+    streaming,
+)
+from gateway.certifying import Certifier
 from gateway.composition import Parts
 from gateway.console import language, pages, visits
 from gateway.middleware import FrontDoor
+from gateway.publishing import witness_policy_of
 from gateway.sign_in import Authenticator
 from gateway.sources import Sources
 from governance.reports.engagements import Desk
+from governance.streams import Streams
 from khatim import settings as khatim_settings
 from policies.loading import PolicyBundle
 from registry.erasure import Eraser
 from registry.notary import Notary
 from registry.signing import trust
-from registry.signing.authority import Authority
+from registry.signing.office import Office
 from runners.agents import TokenIssuer
 
 VERSION = "0.1.0"
@@ -46,25 +60,35 @@ def create(parts: Parts) -> FastAPI:
     app.state.authenticate = parts.authenticator
     app.state.parts = {
         Ledger: parts.ledger,
+        Showing: Showing(parts.settings.ledger.public, witness_policy_of(parts.settings)),
         PolicyBundle: parts.rules,
         Notary: parts.notary,
         TokenIssuer: parts.issuer,
-        Authority: parts.authority,
+        Office: parts.office,
+        Certifier: Certifier(parts.ledger, parts.authenticator, parts.office),
         Authenticator: parts.authenticator,
         Desk: _desk(parts),
         Eraser: parts.eraser,
         Sources: parts.sources,
+        Streams: _streams(parts),
         Parts: parts,
     }
     app.state.error_page = visits.error_page
     problems.install(app)
     for module in (
         audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
-        people_routes, sigstore_routes,
+        people_routes, hold_routes, stream_routes, sigstore_routes,
     ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(pages.router)
     return app
+
+
+def _streams(parts: Parts) -> Streams:
+    """Return what streams are judged with."""
+    settings = parts.settings
+    origin = composition.ledger_signer(settings, parts.instance).name
+    return Streams(parts.rules.residency, settings.zone, origin, streaming.places_of(settings))
 
 
 def _desk(parts: Parts) -> Desk:
@@ -73,7 +97,7 @@ def _desk(parts: Parts) -> Desk:
     return Desk(
         notary=parts.notary,
         rules=parts.rules,
-        trust_config=trust.client_trust_config(parts.authority.record, f"http://{settings.host}:{settings.port}"),
+        trust_config=trust.client_trust_config(parts.office.record, f"http://{settings.host}:{settings.port}"),
         vkey=composition.ledger_signer(settings, parts.instance).vkey,
         arabic=language.translations("ar").gettext,
     )

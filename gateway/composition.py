@@ -11,19 +11,19 @@ from audit.checkpoint import NoteSigner
 from audit.floods import Floods
 from audit.floods_telling import Refusals
 from audit.transaction import Clock, Ledger, utc_now
-from gateway import custody
+from gateway import signing
 from gateway.disks import reserve_of
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
 from gateway.sign_in import Authenticator, LocalTokens
 from gateway.sources import Sources
+from governance.holds import holds_of
 from khatim.settings import Settings
 from policies.loading import PolicyBundle
 from registry.erasure import Eraser
 from registry.notary import Notary
-from registry.signing.authority import Authority
 from registry.signing.current import CurrentTrust
-from registry.signing.signer import LocalSigner
+from registry.signing.office import Office, OfficeSigner
 from registry.vault import Vault
 from runners.agents import TokenIssuer
 
@@ -46,7 +46,7 @@ class Parts:
     engine: Engine
     ledger: Ledger
     rules: PolicyBundle
-    authority: Authority
+    office: Office
     notary: Notary
     issuer: TokenIssuer
     authenticator: Authenticator
@@ -88,11 +88,6 @@ def ledger_signer(settings: Settings, instance: Instance) -> NoteSigner:
     return instance.ledger_signer(settings.instance, 1)
 
 
-def authority_of(settings: Settings, instance: Instance, clock: Clock = utc_now) -> Authority:
-    """Open the embedded authority with its keys as the settings say; local mode founds it at first use."""
-    return custody.authority_of(settings, instance, clock)
-
-
 def ledger_of(settings: Settings, engine: Engine, rules: PolicyBundle, clock: Clock = utc_now) -> Ledger:
     """Return the ledger's door: it knows the disks, and which refusals are told one by one."""
     floods = settings.floods
@@ -113,15 +108,15 @@ def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = ut
     instance.prepare()
     rules = PolicyBundle.load(overlay=settings.policies)
     engine = engine or engine_for(urls_of(settings).service)
-    eraser = Eraser(instance.vault(settings.tombstones))
+    eraser = Eraser(instance.vault(settings.tombstones), holds_of(rules))
     ledger = ledger_of(settings, engine, rules, clock)
-    authority = authority_of(settings, instance, clock)
+    office = signing.office_of(settings, instance, clock)
     issuer = TokenIssuer(instance.signing_key("tokens"), settings.instance)
     notary = Notary(
         instance=settings.instance,
         issuer=issuer.issuer,
-        trust=CurrentTrust(lambda: authority.record),
-        signer_for=lambda identity: LocalSigner(authority, identity, issuer.issuer, clock),
+        trust=CurrentTrust(lambda: office.record),
+        signer_for=lambda identity: OfficeSigner(office, identity),
     )
     return Parts(
         settings=settings,
@@ -129,7 +124,7 @@ def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = ut
         engine=engine,
         ledger=ledger,
         rules=rules,
-        authority=authority,
+        office=office,
         notary=notary,
         issuer=issuer,
         authenticator=Authenticator(settings, ledger, issuer.key, clock, eraser.vault),

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from audit.checkpoint import NoteSigner
 from audit.epochs import origin_of
-from khatim.errors import Misconfigured
+from khatim import tokens
+from khatim.errors import KhatimError, Misconfigured
 from registry.personal_keys import KeyFolder, SecretWrap
 from registry.tombstones import Graveyard
 from registry.vault import Vault
@@ -66,6 +67,15 @@ class Instance:
         if not isinstance(loaded, Ed25519PrivateKey):
             raise Misconfigured(f"{path} does not hold an Ed25519 key")
         return loaded
+
+    def token_key(self, path: Path | None = None) -> Ed25519PublicKey:
+        """Return the public key of the instance's tokens: the one in *path* (PEM), else that of the key at hand."""
+        if path is None:
+            return self.signing_key("tokens").public_key()
+        try:
+            return tokens.public_key(path.read_text())
+        except (OSError, ValueError, KhatimError) as error:
+            raise Misconfigured(f"the public key of the tokens cannot be read from {path}") from error
 
     def secret(self, name: str) -> bytes:
         """Return the 32 secret bytes of ``keys/<name>.key``, made at first use."""

@@ -28,6 +28,12 @@ def link(data: Path, name: str, roles: Sequence[str], *, at: datetime, ttl: time
     return f"{url}/sign-in?link={tokens.link(instance.person_ref(name), name, roles_of(roles), at=at, ttl=ttl)}"
 
 
+def sigstore(data: Path, name: str, *, at: datetime, ttl: timedelta) -> str:
+    """Return a token with which Sigstore clients get a certificate for the person *name*, by opaque reference."""
+    instance, signing = _open(data)
+    return signing.sigstore(instance.person_ref(name), at=at, ttl=ttl)
+
+
 def _open(data: Path) -> tuple[Instance, LocalTokens]:
     read = settings.load(data=data)
     if not read.is_local:

@@ -24,9 +24,13 @@ router = APIRouter(tags=["service"], route_class=SealedRoute)
 def health(wiring: Wiring) -> dict[str, str]:
     """Say whether the service answers, or only reads (``read-only``: the ledger stands still); without sign-in.
 
-    It tells nothing else.  Reads go on while the ledger stands still, so the answer stays 200.
+    *signer* says where the signing keys are: ``apart``, or ``in this process`` as in local mode; *disk* whether
+    there is ``room``, an ``alarm``, or it is ``full``.  It tells nothing else.  Reads go on while the ledger stands
+    still, so the answer stays 200.
     """
-    return {"status": "read-only" if check_database(wiring) else "ok"}
+    signer = "apart" if wiring.office.is_apart else "in this process"
+    status = "read-only" if check_database(wiring) else "ok"
+    return {"status": status, "signer": signer, "disk": wiring.ledger.reserve.look().pressure.value}
 
 
 @router.get("/v1/whoami")

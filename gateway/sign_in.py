@@ -23,6 +23,8 @@ from khatim.errors import Forbidden, Malformed, Misconfigured, Unauthenticated
 from khatim.settings import Settings, is_loopback
 from khatim.vocabulary import NOBODY, Actor, ActorKind, Role
 from registry import people
+from registry.signing import identity
+from registry.signing.vouching import AUDIENCE as SIGSTORE
 from registry.vault import Vault
 from runners import agents
 from runners.agents import AUDIENCE, TokenIssuer
@@ -64,6 +66,14 @@ class LocalTokens:
         return self._issue(
             "session", str(claims["sub"]), str(claims["name"]), roles_of(claims["roles"]), at, SESSION_TTL
         )
+
+    def sigstore(self, ref: str, *, at: datetime, ttl: timedelta) -> str:
+        """Issue a token that earns a signing certificate in the person's opaque name, and opens nothing else."""
+        subject = identity.person(self.issuer.instance, ref)
+        return tokens.issue(
+            self.issuer.key, kind="signing", subject=subject, audience=SIGSTORE, issuer=self.issuer.issuer,
+            at=at, ttl=ttl,
+        )  # fmt: skip
 
     def _issue(  # noqa: PLR0913, PLR0917 - the claims of a person's token
         self, kind: str, ref: str, name: str, roles: frozenset[Role], at: datetime, ttl: timedelta

@@ -24,6 +24,7 @@ from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
 from gateway.keepers import clock_of, keepers_of
 from gateway.publishing import publishing
+from gateway.streaming import streaming
 from khatim.errors import Misconfigured, Unavailable
 from khatim.settings import Settings
 
@@ -147,7 +148,7 @@ def sequence(settings: Settings) -> None:
         signer_of=lambda number: instance.ledger_signer(settings.instance, number),
         clock=clock_of(settings, url),
     )
-    with publishing(settings, instance, url):
+    with publishing(settings, instance, url), streaming(settings, url, signer.name):
         Sequencer(url, signer.name, signer, safeguards).run(stop)
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from khatim.errors import Misconfigured
+from khatim.signing_settings import SigningSettings
 
 
 class DatabaseSettings(BaseModel):
@@ -152,6 +153,10 @@ class AuthoritySettings(BaseModel):
     module: Path | None = None
     token: str | None = Field(default=None, min_length=1)
     pin_file: Path | None = None
+    process: bool | None = None  # keys in a process of their own; None: in production, not in local mode
+    socket: Path | None = None  # where the signer listens; by default in the data folder
+    accounts: tuple[int, ...] = ()  # the uids that may ask it; by default its own
+    token_key: Path | None = None  # the public key of the instance's tokens, for a signer under another account
 
     @model_validator(mode="after")
     def _what_the_store_needs(self) -> AuthoritySettings:
@@ -189,6 +194,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = LedgerSettings()
     clock: ClockSettings = ClockSettings()
     authority: AuthoritySettings = AuthoritySettings()
+    signing: SigningSettings = SigningSettings()
     tombstones: Path | None = None  # a second file of erasures, where no restore of this machine reaches it
     max_body: int = Field(default=2_000_000, ge=10_000)
 

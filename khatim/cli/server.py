@@ -30,6 +30,7 @@ def install(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command(hidden=True)(sequence)
+    app.command(hidden=True)(signer)
     app.add_typer(token_app, name="token")
     app.add_typer(schema_app, name="schema")
     app.command()(demo)
@@ -72,6 +73,14 @@ def sequence() -> None:
     supervisor.sequence(settings.load())
 
 
+def signer() -> None:
+    """Hold the signing keys and sign for the server's processes (started by `khatim up` in production)."""
+    from gateway import signing
+    from khatim import settings
+
+    signing.serve(settings.load())
+
+
 token_app = typer.Typer(help="Tokens of local mode.", no_args_is_help=True)
 
 
@@ -90,6 +99,18 @@ def token_issue(
     at, lasts = datetime.now(UTC), seconds_of(ttl)
     issue = local_tokens.link if link else local_tokens.access
     typer.echo(issue(data.resolve(), who, role, at=at, ttl=lasts))
+
+
+@token_app.command("sigstore")
+def token_sigstore(
+    who: Annotated[str, typer.Option("--as", help="The person's name.")],
+    data: Data = Path(".khatim"),
+    ttl: Annotated[str, typer.Option(help="How long it holds: 30s, 15m, 1h.")] = "10m",
+) -> None:
+    """Print a token for Sigstore clients: a certificate in the person's opaque name (local mode only)."""
+    from gateway import local_tokens
+
+    typer.echo(local_tokens.sigstore(data.resolve(), who, at=datetime.now(UTC), ttl=seconds_of(ttl)))
 
 
 schema_app = typer.Typer(help="The database schema.", no_args_is_help=True)

@@ -23,6 +23,7 @@ from registry.signing.bundle import KEY_DETAILS, entry_body
 from registry.signing.certificates import HOSTILE
 from registry.signing.encoding import members, text_of, unb64
 from registry.signing.identity import Identity
+from registry.signing.record import PublicRecord
 
 TIMESTAMP_REPLY = "application/timestamp-reply"
 
@@ -60,9 +61,18 @@ def signing_cert(
     return {"signedCertificateEmbeddedSct": {"chain": {"certificates": _pem(chain)}}}
 
 
-def trust_bundle(authority: Authority) -> dict[str, Any]:
+def trust_bundle(record: PublicRecord) -> dict[str, Any]:
     """Answer ``GET /api/v2/trustBundle``: the chains from which signing certificates are issued."""
-    return {"chains": [{"certificates": list(one.chain)} for one in authority.record.signing]}
+    return {"chains": [{"certificates": list(one.chain)} for one in record.signing]}
+
+
+def discovery(url: str) -> dict[str, Any]:
+    """Answer ``GET /.well-known/openid-configuration``: what clients look for that were given a token anyway.
+
+    Nobody is signed in there: tokens come from ``khatim token sigstore`` or from an allowed issuer of its own.
+    """
+    here = url.rstrip("/")
+    return {"issuer": here, "authorization_endpoint": f"{here}/sign-in", "token_endpoint": f"{here}/sign-in"}
 
 
 def timestamp(authority: Authority, query: bytes, at: datetime) -> bytes:

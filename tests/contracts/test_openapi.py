@@ -32,13 +32,14 @@ EXAMPLES = 12
 EVERYTHING = Person("Everything", frozenset(Role) - {Role.AGENT, Role.AUDITOR})
 AUDITOR = Person("Audrey", frozenset({Role.AUDITOR}))
 OPERATIONS = (
+    "GET /.well-known/openid-configuration",
     "GET /api/v2/trustBundle", "GET /health", "GET /ledger/checkpoint", "GET /ledger/payload/{digest}",
     "GET /ledger/tile/{path}", "GET /v1/agent/jobs/{name}", "GET /v1/agent/orders", "GET /v1/agents",
     "GET /v1/authorisations", "GET /v1/datasets", "GET /v1/datasets/{namespace}/{name}/versions/{number}",
     "GET /v1/deployments", "GET /v1/deployments/{name}", "GET /v1/features",
     "GET /v1/features/{namespace}/{name}/versions/{number}", "GET /v1/findings", "GET /v1/findings/{name}",
     "GET /v1/jobs", "GET /v1/jobs/{name}", "GET /v1/ledger/entries", "GET /v1/ledger/entries/{index}",
-    "GET /v1/ledger/entries/{index}/receipt", "GET /v1/models", "GET /v1/models/{namespace}/{name}",
+    "GET /v1/ledger/entries/{index}/receipt", "GET /v1/ledger/receipts", "GET /v1/models", "GET /v1/models/{namespace}/{name}",
     "GET /v1/models/{namespace}/{name}/aliases", "GET /v1/models/{namespace}/{name}/versions",
     "GET /v1/models/{namespace}/{name}/versions/{number}",
     "GET /v1/models/{namespace}/{name}/versions/{number}/approvals",

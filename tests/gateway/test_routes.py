@@ -14,7 +14,8 @@ import pytest
 from audit.tiles import CHECKPOINT
 from gateway import app
 from khatim.vocabulary import Action, ActorKind, JobKind, Role
-from policies.access import Grant, read_grants
+from policies.access import CasbinAccess
+from policies.grants import Grant, read_grants
 from tests.support.agents import DRIFTED, digest
 from tests.support.http import Api, Route, problem, routes_of
 from tests.support.people import SAMI, person
@@ -74,11 +75,18 @@ TERMS = {
     "namespace": "oncology", "datasets": [DATASET], "purpose": PURPOSE, "code_digest": CODE, "zone": ZONE,
     "budget_runs": 1, "ends_at": "2099-01-01T00:00:00+04:00",
 }  # fmt: skip
+TRANSFER = {
+    "from_zone": "ae-onshore", "to_zone": "ext-de", "mechanism": "PDPL-23-CONTRACT", "purpose": PURPOSE,
+    "evidence_digest": digest("contract"), "tags": ["personal"], "scope": ["artifact:*"],
+    "valid_to": "2099-01-01T00:00:00+04:00",
+    "details": {"importer_party": "party:vendor", "legal_basis_locator": "register/17"},
+}  # fmt: skip
 REGISTER = {"zone": ZONE, "files": [{"path": "m.onnx", "digest": digest("wdbc.csv"), "size": 100}]}
 # Everything that is mounted and asks for a permission.  A list without actions shows everybody what they may see.
 ROUTES: dict[str, Ask] = {
     "GET /v1/ledger/entries": ask(Action.LEDGER_READ, zone=""),
     "GET /v1/ledger/entries/{index}": ask(Action.LEDGER_READ, zone="", path="/v1/ledger/entries/0"),
+    "GET /v1/ledger/receipts": ask(Action.LEDGER_READ, zone="", path="/v1/ledger/receipts?event={opening}"),
     "GET /v1/ledger/entries/{index}/receipt": ask(Action.LEDGER_READ, zone="", path="/v1/ledger/entries/0/receipt"),
     f"GET /ledger/{CHECKPOINT}": ask(Action.LEDGER_READ, zone=""),
     "GET /ledger/tile/{path:path}": ask(Action.LEDGER_READ, zone="", path="/ledger/tile/0/000.p/1"),
@@ -120,6 +128,20 @@ ROUTES: dict[str, Ask] = {
     "POST /v1/authorisations/{name}/revocation": ask(
         READ, Action.AUTHORISATION_REVOKE, path="/v1/authorisations/{other_authorisation}/revocation", body=BECAUSE
     ),
+    "GET /v1/transfers": ask(),
+    "POST /v1/namespaces/{namespace}/transfers": ask(
+        Action.TRANSFER_REQUEST, zone="ae-onshore", path="/v1/namespaces/oncology/transfers", body=TRANSFER
+    ),
+    "POST /v1/transfers/{name}/approval": ask(
+        READ, Action.TRANSFER_APPROVE, zone="ae-onshore", path="/v1/transfers/{transfer}/approval", body=BECAUSE
+    ),
+    "POST /v1/transfers/{name}/revocation": ask(
+        READ, Action.TRANSFER_REVOKE, zone="ae-onshore", path="/v1/transfers/{other_transfer}/revocation", body=BECAUSE
+    ),
+    "POST /v1/transfers/question": ask(
+        READ, body={"kind": "download", "from_zone": ZONE, "to_zone": ZONE, "tags": ["health.ae"]}
+    ),
+    "GET /v1/artifacts/{digest}/placements": ask(READ, path=f"/v1/artifacts/{digest('wdbc.csv')}/placements"),
     "POST /v1/trainings": ask(READ, Action.TRAINING_REQUEST, body=TRAINING),
     f"POST {A_VERSION}/revocation": ask(READ, Action.VERSION_REVOKE, path=f"{VERSION}/revocation", body=BECAUSE),
     f"POST {A_VERSION}/evaluations": ask(READ, Action.VERSION_EVALUATE, path=f"{VERSION}/evaluations", body={}),
@@ -185,13 +207,14 @@ ROUTES: dict[str, Ask] = {
         READ, Action.ENGAGEMENT_EXPORT, path="/v1/engagements?namespace=oncology&name=malignancy&number=1"
     ),
     "POST /api/v2/signingCert": agents_only(Action.STATEMENT_SUBMIT, body={}),
-    "POST /api/v1/timestamp": agents_only(Action.STATEMENT_SUBMIT, body={}),
-    "POST /api/v2/log/entries": agents_only(Action.STATEMENT_SUBMIT, body={}),
 }
 OWN_TOKEN = {"POST /v1/agent/enrolment"}  # for the bearer of a one-time token only
 PUBLIC = {
     "GET /health",
     "GET /api/v2/trustBundle",
+    "GET /.well-known/openid-configuration",
+    "POST /api/v1/timestamp",
+    "POST /api/v2/log/entries",
     "GET /",
     "GET /console",
     "GET /console/static/{path:path}",
@@ -285,7 +308,13 @@ def scene(worlds: Worlds) -> Iterator[Scene]:
         body = {"zone": ZONE, "source": digest("wdbc.csv"), "contract": CONTRACT}
         dana = world.as_(person("Dana", Role.DATA_ENGINEER))
         job = dana.post("/v1/datasets/oncology/other/versions", body).json()["id"]
+        asking = world.as_(SAMI)
+        transfer, other_transfer = (
+            asking.post("/v1/namespaces/oncology/transfers", TRANSFER).json()["id"] for _ in range(2)
+        )
         names = {
+            "transfer": transfer,
+            "other_transfer": other_transfer,
             "authorisation": world.memory.authorisation,
             "other_authorisation": authorisation,
             "deployment": deployment,
@@ -338,7 +367,7 @@ def test_a_token_that_does_not_hold_opens_nothing(scene: Scene, mounted: list[Ro
 def test_what_is_public_answers_nobody(scene: Scene) -> None:
     nobody = scene.world.nobody()
 
-    assert nobody.get("/health").json() == {"status": "ok"}
+    assert nobody.get("/health").json() == {"status": "ok", "signer": "in this process"}
     assert nobody.get("/api/v2/trustBundle").status_code == 200
     assert nobody.get("/v1/openapi.json").status_code == 200
     assert nobody.get("/sign-in").status_code == 200

@@ -7,6 +7,7 @@ it is kept, and each test gets a copy.
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from anyio.from_thread import BlockingPortal
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Engine
 
+from audit.clock import ClockGuard
 from audit.sequencer import Sequencer
 from gateway import app, composition
 from gateway.composition import Parts
@@ -30,6 +32,8 @@ from gateway.sign_in import Authenticator
 from khatim import tokens
 from khatim.settings import Settings
 from khatim.vocabulary import JobKind
+from registry.signing.desk import LocalOffice
+from registry.signing.journal import Journal
 from registry.signing.signer import LocalSigner
 from runners.agents import AUDIENCE
 from tests.support.agents import FEATURES, HandAgent, digest
@@ -337,6 +341,7 @@ class Worlds:
         self._portal = portal
         self._folder = folder
         self._built: dict[Settings, Parts] = {}
+        self._numbers = itertools.count()
         self._router: APIRouter | None = None
         self._kept: dict[tuple[Path | None, Step], tuple[str, Memory]] = {}
 
@@ -375,6 +380,8 @@ class Worlds:
                 yield world
         finally:
             engine.dispose()
+            if isinstance(parts.office, LocalOffice):
+                parts.office.journal.close()
 
     def _mounted(self, parts: Parts) -> FastAPI:
         """Return the application; FastAPI reads the routes at the first request, which is done once for all worlds."""
@@ -390,8 +397,22 @@ class Worlds:
             self._built[told] = composition.build(told, engine=engine, clock=clock)
         built = self._built[told]
         ledger = composition.ledger_of(told, engine, built.rules, clock)
+        office = self._office(built, clock)
+        # The pen of a world signs for its agents, too, which they do themselves in a real one.
         pen = replace(
-            built.notary, signer_for=lambda who: LocalSigner(built.authority, who, built.issuer.issuer, clock)
+            built.notary, signer_for=lambda who: LocalSigner(office.authority, who, built.issuer.issuer, clock)
         )
         guard = Authenticator(told, ledger, built.issuer.key, clock, built.vault)
-        return replace(built, engine=engine, ledger=ledger, notary=pen, authenticator=guard)
+        return replace(built, engine=engine, ledger=ledger, notary=pen, authenticator=guard, office=office)
+
+    def _office(self, built: Parts, clock: Clock) -> LocalOffice:
+        """Return the office with the clock of this world, which tests may set, and a log of its own."""
+        shared = built.office
+        assert isinstance(shared, LocalOffice)
+
+        def seconds() -> float:
+            return clock().timestamp()
+
+        guard = ClockGuard(clock, running=seconds, booted=seconds)
+        journal = Journal(self._folder / f"signer-{next(self._numbers)}.jsonl")
+        return replace(shared, clock=clock, guard=guard, journal=journal)

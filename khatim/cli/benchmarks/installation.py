@@ -94,5 +94,5 @@ def _fill(made: Installation) -> None:
         body = requests.Register(zone=ZONE, files=[file], tags=list(TAGS))
         with parts.ledger.transaction(person) as tx:
             lifecycle.register(tx, NAMESPACE, name, body, rules=parts.rules)
-    parts.authority.close()
+    parts.office.close()
     parts.engine.dispose()

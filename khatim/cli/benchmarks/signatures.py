@@ -45,7 +45,7 @@ def measure(here: Installation) -> Section:
         )
     policy = notary.policy()
     verified = timed("verify a bundle offline", lambda n: verify_bundle(bundles[n], notary.root, policy), TIMES)
-    parts.authority.close()
+    parts.office.close()
     parts.engine.dispose()
 
     key = generate_private_key(SECP256R1())

@@ -258,6 +258,6 @@ def test_a_spoilt_certificate_is_not_logged_whatever_it_is(
 
 
 def test_the_trust_bundle_holds_the_chains(founded: Authority) -> None:
-    chains = authority_http.trust_bundle(founded)["chains"]
+    chains = authority_http.trust_bundle(founded.record)["chains"]
 
     assert [len(chain["certificates"]) for chain in chains] == [2]
