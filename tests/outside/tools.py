@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = ROOT / ".outside"
 PYTHON = sys.executable
+OF_THE_SYSTEM = ("openssl", "jq", "unzip")
 NOWHERE = "http://127.0.0.1:9"  # as a proxy: verifying is offline, or it fails
 Done = subprocess.CompletedProcess[str]
 
@@ -25,10 +26,11 @@ Done = subprocess.CompletedProcess[str]
 def program(name: str) -> str:
     """Return the path of a program; skips, or fails under CI, if it could not be had."""
     mine = ROOM / "bin" / name
-    found = str(mine) if mine.exists() else shutil.which(name) if name == "openssl" else None
+    found = str(mine) if mine.exists() else shutil.which(name) if name in OF_THE_SYSTEM else None
     if found is None:
         told = ROOM / "missing" / {"node": "js"}.get(name, name)
-        why = told.read_text().strip() if told.exists() else f"{name} is not there: run make outside"
+        how = f"apt-get install {name}" if name in OF_THE_SYSTEM else "make outside"
+        why = told.read_text().strip() if told.exists() else f"{name} is not there: {how}"
         if os.environ.get("CI") == "true":
             pytest.fail(why)
         pytest.skip(why)
