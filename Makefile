@@ -58,6 +58,13 @@ format: $(MAIN) ## Put imports and lines in order
 bench: $(MAIN) ## Measure and write docs/benchmarks.md
 	@$(PY) -m khatim bench
 
+.PHONY: chaos
+chaos: $(MAIN) ## Kill server, sequencer and database under load (KILLS=50 each) and check that nothing is lost
+	@rm -f .chaos.jsonl
+	@KHATIM_CHAOS_KILLS=$(or $(KILLS),50) KHATIM_CHAOS_REPORT=$(CURDIR)/.chaos.jsonl \
+		$(PY) -m pytest tests/processes/test_chaos.py tests/processes/test_denials.py -q
+	@cat .chaos.jsonl
+
 .PHONY: lock
 lock: $(MAIN) ## Compile locks/ from pyproject.toml, keeping the pins that still fit (UPGRADE=1: newest)
 	@$(LOCK) -o locks/main.txt pyproject.toml --extra server --extra agent --extra training --extra verify --extra dev

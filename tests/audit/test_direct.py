@@ -23,7 +23,8 @@ from khatim.errors import Misconfigured
 from tests.audit.ledgers import ORIGIN, SIGNER, LedgerDatabase, event_body
 
 BINARY = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-pytestmark = pytest.mark.skipif(BINARY is None, reason="needs PgBouncer (Debian: pgbouncer)")
+if BINARY is None:
+    pytest.skip("needs PgBouncer (Debian: pgbouncer)", allow_module_level=True)
 
 
 @contextmanager
