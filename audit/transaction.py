@@ -103,6 +103,7 @@ class Transaction(Reader):
         self._reserve = reserve
         self._afterwards: list[Callable[[], None]] = []
         self._is_change = False  # whether more was asked for than goes on while the ledger is read-only
+        self.said: list[bytes] = []
         self._spoken_of: set[str] = set()
         self._touched = watch(session)
         self._question: answers.Question | None = None
@@ -145,6 +146,7 @@ class Transaction(Reader):
         personal.refuse(said.payload())
         body, aside = body_of(said, actor=self.actor, at=self.now, entity=self._entity)
         outbox.append(self._session, body, aside, unless_halted=self._is_change)
+        self.said.append(body)
 
     def afterwards(self, step: Callable[[], None]) -> None:
         """Do *step* once this transaction has committed, and only then (destroy a key: it cannot be rolled back)."""
@@ -204,7 +206,7 @@ class Ledger:
         self._access = access
         self._entity = entity
         self.clock = clock
-        self._reserve = reserve or Reserve()
+        self.reserve = reserve or Reserve()
         self.refusals = refusals or Refusals()
         self.copies = Copies()
 
@@ -220,7 +222,7 @@ class Ledger:
         """
         engine = self._snapshots if is_snapshot else self._engine
         with translated(), Watched(engine, expire_on_commit=False) as session:
-            tx = Transaction(session, actor, self._access, self.clock(), self._entity, self._reserve)
+            tx = Transaction(session, actor, self._access, self.clock(), self._entity, self.reserve)
             try:
                 yield tx
                 tx.seal()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from audit.reserve import Pressure
 from gateway.console.parts import (
     Approval,
     ApproveForm,
@@ -55,6 +56,7 @@ class Chrome:
     sees_ledger: bool = False  #: whether these roles may read the ledger
     csrf: str = ""  #: token that every form sends back in the field ``csrf``
     notice: Notice | None = None  #: result of the last form
+    disk: Pressure = Pressure.ROOM  #: how full the registry's disk is
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ def chrome_of(request: Request, wiring: Parts, actor: Actor = NOBODY, name: str 
         sees_ledger=listings.sees_ledger(wiring.rules.access, actor),
         csrf=_csrf(request, wiring),
         notice=contexts.Notice(is_done=True, text=notice) if notice else None,
+        disk=wiring.ledger.reserve.look().pressure,
     )
 
 

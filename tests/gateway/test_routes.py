@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from audit import entries, events
 from audit.tiles import CHECKPOINT
 from gateway import app
 from khatim.vocabulary import Action, ActorKind, JobKind, Role
-from policies.access import CasbinAccess
 from policies.grants import Grant, read_grants
 from tests.support.agents import DRIFTED, digest
 from tests.support.http import Api, Route, problem, routes_of
@@ -292,6 +292,13 @@ def is_denied(answer: httpx.Response) -> bool:
     return answer.status_code == 404 and NOT_FOR_YOU in answer.json()["detail"]
 
 
+def opening(world: World) -> str:
+    """Return the reference of the event that opened the ledger."""
+    return events.reference(
+        entries.body_of(bytes(world.sql('SELECT entry FROM ledger_entries WHERE "index" = 0')[0][0]), 0)
+    )
+
+
 @pytest.fixture(scope="module")
 def scene(worlds: Worlds) -> Iterator[Scene]:
     """Yield a world that has one of everything."""
@@ -319,6 +326,7 @@ def scene(worlds: Worlds) -> Iterator[Scene]:
             "other_authorisation": authorisation,
             "deployment": deployment,
             "finding": str(finding),
+            "opening": opening(world),
             "agent_elsewhere": elsewhere.ref,
             "other_agent": other.ref.removeprefix("agent:"),
             "ticket": ticket["token"],

@@ -86,7 +86,7 @@ def test_an_agent_goes_on_after_the_server_was_killed(installation: Installation
 def test_health_answers_without_sign_in_and_says_nothing_else(installation: Installation) -> None:
     answer = httpx.get(f"{installation.url}/health")
 
-    assert answer.json() == {"status": "ok"}
+    assert answer.json() == {"status": "ok", "signer": "in this process", "disk": "room"}
 
 
 def test_the_folder_keeps_its_secrets_from_others(installation: Installation) -> None:
