@@ -20,12 +20,17 @@ from registry.signing import statements
 from registry.tables import ModelVersion
 
 
-def request(tx: Transaction, path: str, *, zone: str, notary: Notary, rules: PolicyBundle) -> Deployment:
+def request(  # noqa: PLR0913 - which version, where, what for, and who judges
+    tx: Transaction, path: str, *, zone: str, notary: Notary, rules: PolicyBundle, purpose: str = ""
+) -> Deployment:
     """Ask that a version serve in *zone*.  Residency decides first, then the gate; both refusals name their rule."""
     version = registered.numbered(tx, ModelVersion, path)
     tx.require(Action.DEPLOYMENT_REQUEST, version.resource)
-    decision = artifacts.decide_movement(tx, MovementKind.DEPLOY, version.zone, zone, version.tags, rules)
-    promotion.require_open(tx, version, Transition.DEPLOY, zone=zone, notary=notary, rules=rules)
+    way = (MovementKind.DEPLOY, version.zone, zone)
+    decision = artifacts.decide_movement(
+        tx, *way, version.tags, rules, purpose=purpose, names=lambda: (version.ref, f"artifact:{version.digest}")
+    )
+    promotion.require_open(tx, version, Transition.DEPLOY, zone=zone, notary=notary, rules=rules, purpose=purpose)
     row = Deployment(
         id=tx.new_id(),
         version_id=version.id,
@@ -48,7 +53,9 @@ def request(tx: Transaction, path: str, *, zone: str, notary: Notary, rules: Pol
             namespace=row.namespace,
             zone=zone,
             subject=version.ref,
+            purpose=purpose,
             rule=decision.rule,
+            because=decision.reason,
             policy=str(rules.digest),
         )
     )

@@ -127,7 +127,9 @@ class DeploymentRequested(Event):
 
     kind: ClassVar[str] = "deployment.requested"
     subject: str
+    purpose: str
     rule: str
+    because: str
     policy: str
 
 

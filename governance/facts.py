@@ -14,10 +14,9 @@ from governance.tables import Approval, Evidence, Finding
 from khatim.errors import SignatureInvalid
 from khatim.vocabulary import Digest, FileRole, Role, Stage, VersionStatus
 from policies import facts as values
-from policies import residency
 from policies.loading import PolicyBundle
 from policies.residency import Movement, MovementKind
-from registry import lineage, standing
+from registry import lineage, standing, transfers
 from registry import queries as registered
 from registry.lineage import Node
 from registry.notary import Notary
@@ -64,15 +63,23 @@ class Court:
         return self.book.forbids(digests, self.at).holds
 
 
-def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary, rules: PolicyBundle) -> values.Facts:
-    """Return the facts of *version* for *zone* at the reader's moment."""
+def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
+    reader: Reader, version: ModelVersion, *, zone: str, notary: Notary, rules: PolicyBundle, purpose: str = ""
+) -> values.Facts:
+    """Return the facts of *version* for *zone* at the reader's moment, were it to serve there for *purpose*."""
     nodes = lineage.of(reader, version.ref)
     approvals = queries.approvals_of(reader, version.ref)
     findings = queries.findings_about(
         reader, [version.ref, *(row.ref for row in queries.deployments_of(reader, version.ref))]
     )
     court = Court(notary, standing.book_of(reader), reader.now)
-    movement = Movement(kind=MovementKind.DEPLOY, from_zone=version.zone, to_zone=zone, tags=frozenset(version.tags))
+    movement = Movement(
+        kind=MovementKind.DEPLOY,
+        from_zone=version.zone,
+        to_zone=zone,
+        tags=frozenset(version.tags),
+        purpose=purpose,
+    )
     return values.Facts(
         version=version.ref,
         digest=Digest.parse(version.digest),
@@ -91,7 +98,7 @@ def facts_of(reader: Reader, version: ModelVersion, *, zone: str, notary: Notary
             _evidence(row, version, nodes[0].statements, court) for row in queries.evidence_of(reader, version.ref)
         ),
         approvals=tuple(_approval(row, nodes[0].statements, court) for row in approvals),
-        residency=residency.decide(rules.residency, movement, at=reader.now),
+        residency=transfers.decide(reader, movement, rules, lambda: (version.ref, f"artifact:{version.digest}")),
         open_findings=_open(findings),
         is_signature_verified=_is_signed(version, nodes[0].statements, court),
         is_lineage_verified=all(_is_attested(node, court) for node in nodes if node.kind in ATTESTED_BY),

@@ -53,9 +53,10 @@ def require_open(  # noqa: PLR0913 - a gate is asked for a version, a transition
     zone: str,
     notary: Notary,
     rules: PolicyBundle,
+    purpose: str = "",
 ) -> GateDecision:
     """Demand that the gate be open; raises `FormatRefused` when a format bars it, else `GateNotSatisfied`."""
-    decision = gate_of(tx, version, transition, zone=zone, notary=notary, rules=rules)
+    decision = gate_of(tx, version, transition, zone=zone, notary=notary, rules=rules, purpose=purpose)
     if decision:
         return decision
     kinds = {rules.gates.requirements[rule].kind for rule in decision.rules if rule in rules.gates.requirements}
@@ -86,7 +87,8 @@ def gate_of(  # noqa: PLR0913 - as above
     zone: str,
     notary: Notary,
     rules: PolicyBundle,
+    purpose: str = "",
 ) -> GateDecision:
     """Return what the gate says now, without consequence."""
-    known = facts.facts_of(reader, version, zone=zone, notary=notary, rules=rules)
+    known = facts.facts_of(reader, version, zone=zone, notary=notary, rules=rules, purpose=purpose)
     return gates.evaluate(rules.gates, transition, known, reader.now)

@@ -171,7 +171,7 @@ def deployment(reader: Read, name: str) -> answers.Deployment:
 @router.post("/deployments", status_code=202)
 def deploy(tx: Tx, rules: Rules, pen: Pen, body: requests.Deploy) -> answers.Deployment:
     """Ask that a version serve in a zone."""
-    row = deployments.request(tx, body.version, zone=body.zone, notary=pen, rules=rules)
+    row = deployments.request(tx, body.version, zone=body.zone, purpose=body.purpose, notary=pen, rules=rules)
     return answers.Deployment.model_validate(row)
 
 

@@ -22,11 +22,13 @@ from khatim.calls.artifacts import Artifacts
 from khatim.calls.connection import Connection
 from khatim.calls.data import Datasets, Features
 from khatim.calls.jobs import Jobs
+from khatim.calls.holds import Holds
 from khatim.calls.models import Models, Versions
 from khatim.calls.operation import Deployments, Findings, Monitors
 from khatim.calls.people import People
 from khatim.calls.proof import Engagements, Ledger
 from khatim.calls.revocations import Revocations
+from khatim.calls.streams import Streams
 from khatim.calls.training import Authorisations, Trainings
 from khatim.calls.transfers import Transfers
 from khatim.calls.zones import Agents, Zones
@@ -63,6 +65,8 @@ class Client:
         self.jobs = Jobs(self.connection)
         self.people = People(self.connection)
         self.revocations = Revocations(self.connection)
+        self.holds = Holds(self.connection)
+        self.streams = Streams(self.connection)
         self.ledger = Ledger(self.connection)
         self.engagements = Engagements(self.connection)
 

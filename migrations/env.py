@@ -11,11 +11,14 @@ from sqlalchemy import Connection, create_engine, text
 import audit.answers
 import audit.endorsements_tables
 import audit.ledger_tables
+import audit.streams.tables
+import governance.hold_tables
 import governance.tables
 import registry.authority_tables
 import registry.erasure_tables
 import registry.revocation_tables
 import registry.tables
+import registry.transfer_tables
 import runners.tables  # the import fills the metadata
 from audit.base import Base
 

@@ -4,28 +4,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import select
 
 from audit.transaction import Transaction
 from khatim.errors import ResidencyRefused
 from khatim.vocabulary import Action, Decision, Resource
-from policies import residency
 from policies.loading import PolicyBundle
 from policies.residency import Movement, MovementKind
-from registry import queries, standing
+from registry import queries, standing, transfers
 from registry.events import ArtifactDownloadAuthorised, ArtifactPlaced, ArtifactUploadAuthorised
 from registry.tables import Placement
 
 
 def admit_upload(  # noqa: PLR0913 - one ticket speaks about all of these
-    tx: Transaction, digest: str, *, zone: str, size: int, media_type: str, tags: Sequence[str], rules: PolicyBundle
+    tx: Transaction,
+    digest: str,
+    *,
+    zone: str,
+    size: int,
+    media_type: str,
+    tags: Sequence[str],
+    rules: PolicyBundle,
+    purpose: str = "",
 ) -> Decision:
     """Let the actor bring *size* bytes of *digest* into *zone*, if access and residency allow it."""
     resource = Resource("artifact", digest, zone=zone, tags=frozenset(tags))
     tx.require(Action.ARTIFACT_UPLOAD, resource)
     standing.require_usable(tx, [digest], "these bytes may not be brought in")
-    decision = decide_movement(tx, MovementKind.PLACE, zone, zone, tags, rules)
+    names = partial(queries.names_of, tx, digest)
+    decision = decide_movement(tx, MovementKind.PLACE, zone, zone, tags, rules, purpose=purpose, names=names)
     tx.record(
         ArtifactUploadAuthorised(
             about=str(resource),
@@ -33,21 +42,31 @@ def admit_upload(  # noqa: PLR0913 - one ticket speaks about all of these
             size=size,
             media_type=media_type,
             rule=decision.rule,
+            because=decision.reason,
             policy=str(rules.digest),
         )
     )
     return decision
 
 
-def admit_download(tx: Transaction, digest: str, *, zone: str, to_zone: str, rules: PolicyBundle) -> Placement:
+def admit_download(  # noqa: PLR0913 - the ends of the way, the purpose and the rules
+    tx: Transaction, digest: str, *, zone: str, to_zone: str, rules: PolicyBundle, purpose: str = ""
+) -> Placement:
     """Let the actor take *digest* out of *zone* to be read in *to_zone*, if access and residency allow it."""
     placed = queries.placement(tx, digest, zone)
     tx.require(Action.ARTIFACT_DOWNLOAD, placed.resource)
     standing.require_usable(tx, [digest], "these bytes may not be taken out")
-    decision = decide_movement(tx, MovementKind.DOWNLOAD, zone, to_zone, placed.tags, rules)
+    names = partial(queries.names_of, tx, digest)
+    way = (MovementKind.DOWNLOAD, zone, to_zone)
+    decision = decide_movement(tx, *way, placed.tags, rules, purpose=purpose, names=names)
     tx.record(
         ArtifactDownloadAuthorised(
-            about=placed.ref, zone=zone, to_zone=to_zone, rule=decision.rule, policy=str(rules.digest)
+            about=placed.ref,
+            zone=zone,
+            to_zone=to_zone,
+            rule=decision.rule,
+            because=decision.reason,
+            policy=str(rules.digest),
         )
     )
     return placed
@@ -79,11 +98,23 @@ def place(  # noqa: PLR0913 - the columns of one placement
 
 
 def decide_movement(  # noqa: PLR0913, PLR0917 - a movement has two ends, a kind, tags and rules
-    tx: Transaction, kind: MovementKind, zone: str, to_zone: str, tags: Sequence[str], rules: PolicyBundle
+    tx: Transaction,
+    kind: MovementKind,
+    zone: str,
+    to_zone: str,
+    tags: Sequence[str],
+    rules: PolicyBundle,
+    *,
+    purpose: str = "",
+    names: transfers.Names = tuple,
 ) -> Decision:
-    """Ask the residency rules; raises `ResidencyRefused` with rule id, legal basis and certainty."""
-    movement = Movement(kind=kind, from_zone=zone, to_zone=to_zone, tags=frozenset(tags))
-    decision = residency.decide(rules.residency, movement, at=tx.now)
+    """Ask the residency rules and the transfer authorisations on record.
+
+    *names* gives those under which the bytes are known.  Raises `ResidencyRefused` with rule id, legal basis and
+    certainty.
+    """
+    movement = Movement(kind=kind, from_zone=zone, to_zone=to_zone, tags=frozenset(tags), purpose=purpose)
+    decision = transfers.decide(tx, movement, rules, names)
     if not decision:
         raise ResidencyRefused(
             decision.reason,

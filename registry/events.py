@@ -54,6 +54,7 @@ class ArtifactUploadAuthorised(Event):
     size: int
     media_type: str
     rule: str
+    because: str
     policy: str
 
 
@@ -64,6 +65,7 @@ class ArtifactDownloadAuthorised(Event):
     kind: ClassVar[str] = "artifact.download_authorised"
     to_zone: str
     rule: str
+    because: str
     policy: str
 
 
@@ -76,6 +78,35 @@ class ArtifactPlaced(Event):
     media_type: str
     basis: str
     tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRequested(Event):
+    """Somebody asked that data may move from one zone to another."""
+
+    kind: ClassVar[str] = "transfer.requested"
+    to_zone: str
+    terms: Mapping[str, Any]
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferApproved(Event):
+    """Another person approved it."""
+
+    kind: ClassVar[str] = "transfer.approved"
+    to_zone: str
+    because: str
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRevoked(Event):
+    """It was taken back; nothing moves on it any more."""
+
+    kind: ClassVar[str] = "transfer.revoked"
+    to_zone: str
+    because: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,6 +74,17 @@ def model(reader: Reader, namespace: str, name: str) -> Model:
     return found
 
 
+def names_of(reader: Reader, digest: str) -> list[str]:
+    """Return the references under which these bytes are known: theirs as an artifact, and versions that hold them."""
+    held = ModelVersion.manifest.contains({"files": [{"digest": digest}]})
+    found = [
+        *reader.scalars(select(DatasetVersion).where(DatasetVersion.digest == digest)),
+        *reader.scalars(select(FeatureViewVersion).where(FeatureViewVersion.digest == digest)),
+        *reader.scalars(select(ModelVersion).where((ModelVersion.digest == digest) | held)),
+    ]
+    return [f"artifact:{digest}", *(row.ref for row in found)]
+
+
 def made_of(reader: Reader, digest: str) -> list[ModelVersion]:
     """Return the versions that are the manifest *digest*, if the actor may read them; raises `NotFound`."""
     rows = list(reader.scalars(select(ModelVersion).where(ModelVersion.digest == digest).order_by(ModelVersion.id)))

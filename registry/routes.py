@@ -10,10 +10,12 @@ from fastapi import APIRouter, Depends, Query
 from audit.http import Read, SealedRoute, Tx, part
 from khatim.wire import answers, proofs, requests
 from khatim.wire import revocations as wire_revocations
+from khatim.wire import transfers as wire_transfers
 from policies.loading import PolicyBundle
-from registry import dossiers, queries, revocations, versions
+from registry import dossiers, identified, queries, revocations, timeline, transfers, versions
 from registry.notary import Notary
 from registry.tables import DatasetVersion, FeatureViewVersion, ModelVersion
+from registry.transfer_tables import Transfer
 
 Rules = Annotated[PolicyBundle, Depends(part(PolicyBundle))]
 Pen = Annotated[Notary, Depends(part(Notary))]
@@ -125,3 +127,42 @@ def set_alias(tx: Tx, namespace: str, name: str, alias: str, body: requests.SetA
     """Point an alias at a version."""
     row = queries.numbered(tx, ModelVersion, f"{namespace}/{name}@{body.number}", for_update=True)
     return answers.Alias.model_validate(versions.set_alias(tx, row, alias))
+
+
+@router.get("/transfers")
+def list_transfers(reader: Read, cursor: Cursor = "", limit: Limit = 50) -> answers.Page[wire_transfers.Transfer]:
+    """List transfer authorisations, newest first."""
+    rows, following = identified.page(reader, Transfer, cursor=cursor, limit=limit)
+    return answers.Page(items=[wire_transfers.Transfer.model_validate(row) for row in rows], next=following)
+
+
+@router.post("/namespaces/{namespace}/transfers", status_code=201)
+def request_transfer(
+    tx: Tx, rules: Rules, namespace: str, body: wire_transfers.TransferRequest
+) -> wire_transfers.Transfer:
+    """Ask for a transfer authorisation."""
+    return wire_transfers.Transfer.model_validate(transfers.request(tx, namespace, body, rules=rules))
+
+
+@router.post("/transfers/{name}/approval")
+def approve_transfer(tx: Tx, rules: Rules, name: str, body: requests.Reason) -> wire_transfers.Transfer:
+    """Approve a transfer authorisation."""
+    return wire_transfers.Transfer.model_validate(transfers.approve(tx, name, because=body.because, rules=rules))
+
+
+@router.post("/transfers/{name}/revocation")
+def revoke_transfer(tx: Tx, name: str, body: requests.Reason) -> wire_transfers.Transfer:
+    """Take a transfer authorisation back."""
+    return wire_transfers.Transfer.model_validate(transfers.revoke(tx, name, because=body.because))
+
+
+@router.post("/transfers/question")
+def ask_transfer(reader: Read, rules: Rules, body: wire_transfers.TransferQuestion) -> wire_transfers.Rulings:
+    """Say what the rules say to a movement, without moving anything."""
+    return transfers.rulings(reader, body, rules)
+
+
+@router.get("/artifacts/{digest}/placements")
+def placements(reader: Read, digest: str) -> wire_transfers.Timeline:
+    """Tell where copies of an artifact are and were, since when and on which basis."""
+    return timeline.of(reader, digest)

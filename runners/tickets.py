@@ -32,6 +32,7 @@ def upload(tx: Transaction, body: requests.Upload, *, issuer: TokenIssuer, rules
         media_type=body.media_type,
         tags=body.tags,
         rules=rules,
+        purpose=body.purpose,
     )
     return _ticket(
         tx, "put", body.zone, body.digest, issuer, decision=decision, max_size=body.size, media_type=body.media_type,
@@ -41,7 +42,9 @@ def upload(tx: Transaction, body: requests.Upload, *, issuer: TokenIssuer, rules
 
 def download(tx: Transaction, body: requests.Download, *, issuer: TokenIssuer, rules: PolicyBundle) -> answers.Ticket:
     """Issue a ticket to read one blob from a zone's store."""
-    placed = artifacts.admit_download(tx, body.digest, zone=body.zone, to_zone=body.to_zone, rules=rules)
+    placed = artifacts.admit_download(
+        tx, body.digest, zone=body.zone, to_zone=body.to_zone, rules=rules, purpose=body.purpose
+    )
     return _ticket(
         tx, "get", body.zone, body.digest, issuer, decision=None, max_size=placed.size, media_type=placed.media_type,
         tags=placed.tags,

@@ -51,16 +51,23 @@ class Artifacts:
         zone: str,
         tags: Sequence[str] = (),
         media_type: str = "application/octet-stream",
+        purpose: str = "",
         progress: Progress | None = None,
     ) -> Stored:
-        """Bring a file into *zone*.
+        """Bring a file into *zone*; *purpose* as a transfer authorisation has it, where one is the basis.
 
         Raises `ResidencyRefused` when bytes with these tags may not be there, `StoreFull` or `TooLarge` when they do
         not fit; nothing half is kept.
         """
         digest, size = measured(file)
         given = body(
-            requests.Upload, zone=zone, digest=digest, size=size, media_type=media_type, tags=sorted(set(tags))
+            requests.Upload,
+            zone=zone,
+            digest=digest,
+            size=size,
+            media_type=media_type,
+            tags=sorted(set(tags)),
+            purpose=purpose,
         )
         for attempt in range(ATTEMPTS):
             # A ticket opens the door once, so every attempt asks for its own.
@@ -75,13 +82,22 @@ class Artifacts:
                 return Stored(file.name, digest, size)
         raise Unavailable(f"the door of {zone} does not answer")
 
-    def download(self, digest: str, to: Path, *, zone: str, to_zone: str, progress: Progress | None = None) -> Path:
+    def download(
+        self,
+        digest: str,
+        to: Path,
+        *,
+        zone: str,
+        to_zone: str,
+        purpose: str = "",
+        progress: Progress | None = None,
+    ) -> Path:
         """Take *digest* out of the store of *zone* into the file *to*, which stands in *to_zone*.
 
         Raises `ResidencyRefused` when it may not be read there, and `VerificationFailed` when other bytes came; the
         file appears only when it is whole and right.
         """
-        given = body(requests.Download, zone=zone, digest=digest, to_zone=to_zone)
+        given = body(requests.Download, zone=zone, digest=digest, to_zone=to_zone, purpose=purpose)
         ticket = self._connection.send(answers.Ticket, "/v1/downloads", given)
         with appearing(to) as draft:
             found = self._get(ticket, draft, progress)

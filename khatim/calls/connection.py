@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ LONGEST_PAUSE_S = 3.0
 PAGE = 200
 AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
+_NOTED: ContextVar[list[str] | None] = ContextVar("khatim.events", default=None)
 Answer = TypeVar("Answer", bound=BaseModel)
 Request = TypeVar("Request", bound=BaseModel)
 Parameters = Mapping[str, str | int | None]
@@ -96,6 +98,16 @@ class Connection:
             raise_for_problem(response)
             yield response
 
+    @contextmanager
+    def noting(self) -> Iterator[list[str]]:
+        """Collect the events that answers name (``Khatim-Events``) in this thread or task while the block lasts."""
+        events: list[str] = []
+        token = _NOTED.set(events)
+        try:
+            yield events
+        finally:
+            _NOTED.reset(token)
+
     def close(self) -> None:
         """Close the connections."""
         self.http.close()
@@ -114,6 +126,7 @@ class Connection:
             else:
                 if response.status_code not in AWAY or attempt == last:
                     raise_for_problem(response)
+                    _note(response)
                     return response
             self.sleep(pause(attempt))
         raise Unavailable(f"{self.url} does not answer")
@@ -135,6 +148,12 @@ class Connection:
             "content": content,
             "headers": headers,
         }
+
+
+def _note(response: httpx.Response) -> None:
+    noted = _NOTED.get()
+    if noted is not None:
+        noted += [one for one in response.headers.get("khatim-events", "").split(", ") if one]
 
 
 def pause(attempt: int) -> float:

@@ -23,12 +23,14 @@ class Deployments:
         """Call through *connection*."""
         self._connection = connection
 
-    def request(self, version: str, *, zone: str) -> answers.Deployment:
+    def request(self, version: str, *, zone: str, purpose: str = "") -> answers.Deployment:
         """Ask that *version* serve in *zone*; `wait` until its runner has verified and loaded it.
+
+        *purpose* is that of the transfer authorisation, where one opens the way.
 
         Raises `ResidencyRefused` with rule, legal basis and certainty, or `GateNotSatisfied`.
         """
-        given = body(requests.Deploy, version=addresses.numbered(version), zone=zone)
+        given = body(requests.Deploy, version=addresses.numbered(version), zone=zone, purpose=purpose)
         return self._connection.send(answers.Deployment, "/v1/deployments", given)
 
     def get(self, deployment: str | uuid.UUID) -> answers.Deployment:

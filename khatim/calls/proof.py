@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from khatim.calls import addresses
@@ -35,9 +36,20 @@ class Ledger:
         """Return one entry."""
         return self._connection.ask(proofs.Entry, f"/v1/ledger/entries/{int(index)}")
 
-    def receipt(self, index: int) -> proofs.Receipt:
-        """Return the proof that an entry stands in the ledger (RFC 9162)."""
-        return self._connection.ask(proofs.Receipt, f"/v1/ledger/entries/{int(index)}/receipt")
+    def receipt(self, of: int | str, *, wait: float = 0) -> proofs.Receipt:
+        """Return the proof that an entry stands in the ledger (RFC 9162): by its index, or by an event of `noting`.
+
+        *wait* is how many seconds the registry may take until what was committed has its place (30 at most).
+        """
+        if isinstance(of, int):
+            return self._connection.ask(proofs.Receipt, f"/v1/ledger/entries/{of}/receipt", {"wait": str(wait)})
+        return self._connection.ask(proofs.Receipt, "/v1/ledger/receipts", {"event": of, "wait": str(wait)})
+
+    @contextmanager
+    def noting(self) -> Iterator[list[str]]:
+        """Collect the events that the calls inside the block record, for `receipt`; one block at a time a thread."""
+        with self._connection.noting() as events:
+            yield events
 
     def checkpoint(self) -> str:
         """Return the latest signed checkpoint (C2SP tlog-checkpoint)."""

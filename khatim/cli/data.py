@@ -20,6 +20,9 @@ dataset_app = typer.Typer(help="Dataset versions.", no_args_is_help=True)
 features_app = typer.Typer(help="Feature view versions.", no_args_is_help=True)
 artifact_app = typer.Typer(help="Bytes into a zone's store, and out of it.", no_args_is_help=True)
 Zone = Annotated[str, typer.Option("--zone", help="The zone, as ae-health.")]
+Purpose = Annotated[
+    str, typer.Option("--purpose", help="What for, in the words of the transfer authorisation that opens the way.")
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the job and return at once.")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 
@@ -155,12 +158,15 @@ def artifact_upload(
     zone: Zone,
     tag: Annotated[list[str], typer.Option("--tag", help="A data tag, as health.ae; may be repeated.")] = [],
     media_type: Annotated[str, typer.Option(help="What kind of file it is.")] = "application/octet-stream",
+    purpose: Purpose = "",
     *,
     as_json: Json = False,
 ) -> None:
     """Bring a file into a zone's store, through that zone's door."""
     with output.moving(file.name) as progress:
-        stored = client.artifacts.upload(file, zone=zone, tags=tag, media_type=media_type, progress=progress)
+        stored = client.artifacts.upload(
+            file, zone=zone, tags=tag, media_type=media_type, purpose=purpose, progress=progress
+        )
     if as_json:
         output.dump({"name": stored.name, "digest": stored.digest, "size": stored.size, "zone": zone})
         return
@@ -175,8 +181,9 @@ def artifact_download(
     zone: Zone,
     to_zone: Annotated[str, typer.Option("--to-zone", help="Where you are going to read it.")],
     to: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    purpose: Purpose = "",
 ) -> None:
     """Take bytes out of a zone's store, if residency allows them to be read where you are."""
     with output.moving(to.name) as progress:
-        client.artifacts.download(digest, to, zone=zone, to_zone=to_zone, progress=progress)
+        client.artifacts.download(digest, to, zone=zone, to_zone=to_zone, purpose=purpose, progress=progress)
     output.say(f"{to} holds {digest}")

@@ -13,10 +13,12 @@ from khatim.cli import (
     auditing,
     authority,
     data,
+    ledger,
     models,
     people,
     revoking,
     server,
+    streams,
     transfers,
     verifying,
     witness,
@@ -29,7 +31,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (server, agents, data, models, auditing, authority, witness, verifying, revoking, people, transfers):
+for module in (
+    server, agents, data, models, auditing, ledger, authority, witness, verifying, revoking, people, transfers, streams,
+):  # fmt: skip
     module.install(app)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from khatim.cli import operation, output, training
 from khatim.cli.connection import connected
-from khatim.cli.data import NoWait, text_of
+from khatim.cli.data import NoWait, Purpose, text_of
 from khatim.cli.output import Json, joined, moment, short
 from khatim.cli.training import Because
 from khatim.errors import Malformed
@@ -213,12 +213,13 @@ def version_deploy(
     client: Client,
     path: Path_,
     zone: Annotated[str, typer.Option("--zone", help="Where it is to serve.")],
+    purpose: Purpose = "",
     *,
     no_wait: NoWait = False,
     as_json: Json = False,
 ) -> None:
     """Serve a version in a zone; its runner verifies everything again first."""
-    asked = client.deployments.request(path, zone=zone)
+    asked = client.deployments.request(path, zone=zone, purpose=purpose)
     output.record(asked if no_wait else client.deployments.wait(asked.id), as_json=as_json)
 
 

@@ -14,6 +14,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-
 Path = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*@[1-9][0-9]{0,8}$")]
 DigestText = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Because = Annotated[str, StringConstraints(min_length=3, max_length=2000, strip_whitespace=True)]
+# What for: as the transfer authorisation says that opens the way, where one is needed.
+Purpose = Annotated[str, StringConstraints(max_length=2000, strip_whitespace=True)]
 MediaType = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,200}$")]
 Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
@@ -32,6 +34,7 @@ class Upload(Request):
     size: int = Field(ge=0)
     media_type: MediaType = "application/octet-stream"
     tags: list[Tag] = []
+    purpose: Purpose = ""
 
 
 class Download(Request):
@@ -40,6 +43,7 @@ class Download(Request):
     zone: Name
     digest: DigestText
     to_zone: Name
+    purpose: Purpose = ""
 
 
 class Ingest(Request):
@@ -162,6 +166,7 @@ class Deploy(Request):
 
     version: Path
     zone: Name
+    purpose: Purpose = ""
 
 
 class Invite(Request):

@@ -9,7 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from khatim.cli.benchmarks import plain_access
-from khatim.cli.benchmarks.figures import Figure, Section, longer, timed
+from khatim.cli.benchmarks.figures import Figure, Ratio, Section, longer, timed
 from khatim.errors import VerificationFailed
 from khatim.vocabulary import Action, Actor, ActorKind, Resource, Role
 
@@ -42,7 +42,7 @@ def measure() -> Section:
     )
 
 
-def _shipped() -> tuple[tuple[Figure, ...], tuple[object, ...]]:
+def _shipped() -> tuple[tuple[Figure, ...], tuple[Ratio, ...]]:
     from policies.loading import PolicyBundle
 
     access = PolicyBundle.load().access
