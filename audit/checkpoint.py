@@ -244,6 +244,11 @@ class Checkpoint:
             raise LedgerInvalid("the root is not 32 bytes long", place=_PLACE)
         return cls(origin, int(size), decoded, tuple(extensions))
 
+    @classmethod
+    def of_note(cls, note: str) -> Checkpoint:
+        """Read the checkpoint in a signed note whose signatures are verified elsewhere, or trusted."""
+        return cls.parse(note.rpartition("\n\n")[0] + "\n")
+
 
 def sign_checkpoint(checkpoint: Checkpoint, *signers: NoteSigner) -> str:
     """Return the signed note of *checkpoint*."""

@@ -63,6 +63,12 @@ def origin_of(base: str, number: int) -> str:
     return base if number == 1 else f"{base}/{number}"
 
 
+def base_of(origin: str) -> str:
+    """Return the origin of the first epoch of the ledger that *origin* belongs to."""
+    base, slash, number = origin.rpartition("/")
+    return base if slash and number.isascii() and number.isdigit() else origin
+
+
 def opening_body(epoch: Epoch, old: NoteSigner, at: datetime) -> bytes:
     """Return the body of the entry that opens *epoch*, its key signed over by the *old* one."""
     loss = epoch.loss

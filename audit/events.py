@@ -8,10 +8,12 @@ Events carry no personal data beyond an opaque actor reference (compliance.md se
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import Enum
+from hashlib import sha256
 from typing import Any, ClassVar
 
 from audit import personal
@@ -121,3 +123,9 @@ def body_of(event: Event, *, actor: Actor, at: datetime, entity: str) -> tuple[b
     aside = canonical(payload)
     del body["payload"]
     return canonical({**body, "payload_digest": str(Digest.of(aside))}), aside
+
+
+def reference(body: bytes) -> str:
+    """Return how an event is asked for before its place is known: its moment and the SHA-256 of its body."""
+    at = json.loads(body)["at"]
+    return f"{at}/{sha256(body).hexdigest()}"

@@ -10,22 +10,30 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from audit.answers import Question
 from audit.copies import LEDGER, LedgerCopied
+from audit.events import reference
+from audit.showing import Showing
 from audit.transaction import Ledger, Reader, Transaction
-from khatim.errors import Unauthenticated
+from khatim.errors import Unauthenticated, Unavailable
 from khatim.vocabulary import Action, Actor
 
 Part = TypeVar("Part")
+WAIT_MAX_S = 30.0
+_WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,4})(?=$|[,;\s])")
 ACTOR = "khatim.actor"
 """Where a request's scope says who asks, once that is known."""
+EVENTS, WAITED = "khatim.events", "khatim.waited"
+"""Where it says which events were committed, and which preference to wait was honoured."""
 
 
 def part(kind: type[Part]) -> Callable[[Request], Part]:
@@ -56,16 +64,27 @@ async def _fingerprint(request: Request) -> str:
 
 
 def open_transaction(
+    request: Request,
     actor: Annotated[Actor, Depends(actor_of)],
     ledger: Annotated[Ledger, Depends(part(Ledger))],
     fingerprint: Annotated[str, Depends(_fingerprint)],
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Iterator[Transaction]:
-    """Open the transaction of one request."""
+    """Open the transaction of one request.
+
+    Once it is committed, the answer names the events that it recorded; with ``Prefer: wait=5`` it is held back, for so
+    many seconds at most, until they stand in the ledger.
+    """
     with ledger.transaction(actor) as tx:
         if idempotency_key and actor.is_somebody:
             tx.answer_once(Question(actor.ref, idempotency_key, fingerprint))
         yield tx
+    request.scope[EVENTS] = [reference(body) for body in tx.said]
+    asked = wait_in(request.headers.get("prefer", ""))
+    if asked and tx.said:
+        with suppress(Unavailable):  # it is committed: that the ledger lags must not look like a failure
+            ledger.settle(asked)
+            request.scope[WAITED] = f"wait={asked:.0f}"
 
 
 def open_snapshot(
@@ -102,10 +121,48 @@ def open_bulk_reader(
         yield reader
 
 
+def open_shown(
+    request: Request,
+    ledger: Annotated[Ledger, Depends(part(Ledger))],
+    showing: Annotated[Showing, Depends(part(Showing))],
+) -> Iterator[Reader]:
+    """Open the reader of one request for the ledger's own files; of a public ledger also for nobody in particular."""
+    actor: Actor = request.app.state.authenticate(request)
+    if showing.is_public and not actor.is_somebody:
+        with ledger.reading(actor) as reader:
+            yield reader
+        return
+    opened = open_reader if request.url.path.endswith("/checkpoint") else open_bulk_reader
+    with contextmanager(opened)(actor_of(request), ledger) as reader:
+        reader.require(Action.LEDGER_READ, LEDGER)
+        yield reader
+
+
+def settled(
+    request: Request,
+    ledger: Annotated[Ledger, Depends(part(Ledger))],
+    wait: Annotated[float, Query(ge=0, le=WAIT_MAX_S)] = 0,
+) -> None:
+    """Wait until what was committed before stands in the ledger, as long as was asked: ``Prefer: wait=5`` (RFC 7240).
+
+    Raises `Unavailable` when it does not within that time.
+    """
+    asked = max(wait, wait_in(request.headers.get("prefer", "")))
+    if asked:
+        ledger.settle(asked)
+
+
+def wait_in(prefer: str) -> float:
+    """Return the seconds that a ``Prefer`` header asks to be waited, at most `WAIT_MAX_S`; 0 if it does not."""
+    found = _WAIT.search(prefer)
+    return min(float(found[1]), WAIT_MAX_S) if found else 0.0
+
+
 Tx = Annotated[Transaction, Depends(open_transaction, scope="function")]
 Snapshot = Annotated[Transaction, Depends(open_snapshot, scope="function")]
 Read = Annotated[Reader, Depends(open_reader, scope="function")]
 BulkRead = Annotated[Reader, Depends(open_bulk_reader, scope="function")]
+Shown = Annotated[Reader, Depends(open_shown, scope="function")]
 
 
 class SealedRoute(APIRoute):

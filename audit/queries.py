@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Row, select
 
+from audit import endorsements, export
 from audit import entries as codec
-from audit import export
+from audit.checkpoint import Checkpoint
 from audit.ledger_tables import checkpoints, entries
+from audit.stored import StoredCheckpoint
 from audit.transaction import Reader
-from khatim.errors import NotFound
+from audit.witness_policy import WitnessPolicy
+from khatim.errors import Malformed, NotFound
 from khatim.vocabulary import Action, Resource
 from khatim.wire import proofs
 
@@ -66,16 +71,47 @@ def entry(reader: Reader, index: int) -> proofs.Entry:
     return _answer(found[0])
 
 
-def receipt(reader: Reader, index: int) -> proofs.Receipt:
-    """Return the proof that an entry stands in the ledger of the latest checkpoint."""
+def receipt(reader: Reader, index: int, policy: WitnessPolicy | None = None) -> proofs.Receipt:
+    """Return the proof that an entry stands in the ledger: of the checkpoint that counts, or else of the latest one."""
     reader.require(Action.LEDGER_READ, LEDGER)
-    proof = export.inclusion(reader.connection(), index)
+    return _receipt(reader, index, policy or WitnessPolicy())
+
+
+def receipt_of(reader: Reader, event: str, policy: WitnessPolicy) -> proofs.Receipt:
+    """Return the proof for the entry of an event (`events.reference`), also to whoever caused that event.
+
+    Raises `NotFound` while the event has no place yet, and for everybody else's events.
+    """
+    at, _, digest = event.partition("/")
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError as wrong:
+        raise Malformed("an event is named by its moment and the SHA-256 of its body") from wrong
+    for row in reader.rows(select(entries).where(entries.c.at == moment)):
+        index = int(row._mapping["index"])  # noqa: SLF001 - as in `_answer`
+        if sha256(codec.body_of(bytes(row.entry), index)).hexdigest() == digest:
+            if row.actor != reader.actor.ref:
+                reader.require(Action.LEDGER_READ, LEDGER)
+            return _receipt(reader, index, policy)
+    raise NotFound("the ledger has no entry of this event, or not yet", advice="Wait for it: ?wait=5.")
+
+
+def _receipt(reader: Reader, index: int, policy: WitnessPolicy) -> proofs.Receipt:
+    conn = reader.connection()
+    try:
+        counted = Checkpoint.of_note(endorsements.latest_that_counts(conn, policy)).size
+    except NotFound:
+        counted = 0  # nothing is witnessed yet
+    proof = export.inclusion(conn, index, counted if counted > index else None)
+    note = endorsements.cosigned_note(conn, StoredCheckpoint(proof.size, proof.root, proof.note))
     return proofs.Receipt(
         index=index,
         leaf=_b64(proof.leaf),
         size=proof.size,
         proof=[_b64(one) for one in proof.proof],
-        checkpoint=proof.note,
+        checkpoint=note,
+        entry=_b64(proof.entry),
+        is_witnessed=policy.is_demanding and policy.judge(note).counts,
     )
 
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
-from audit import export, queries
-from audit.http import BulkRead, Read
-from khatim.vocabulary import Action
+from audit import endorsements, export, queries
+from audit.http import Read, Shown, part, settled
+from audit.showing import Showing
 from khatim.wire import answers, proofs
 
 router = APIRouter(tags=["ledger"])
+Shows = Annotated[Showing, Depends(part(Showing))]
+FRESH = {"Cache-Control": "no-cache"}
+# What was read by right stays with who read it; a public ledger may lie in everybody's cache.  Also partial tiles
+# never change: their width is in the address.
+LASTING = {
+    False: {"Cache-Control": "private, max-age=31536000, immutable"},
+    True: {"Cache-Control": "public, max-age=31536000, immutable"},
+}
 TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 
@@ -37,28 +45,37 @@ def entry(reader: Read, index: int) -> proofs.Entry:
     return queries.entry(reader, index)
 
 
-@router.get("/v1/ledger/entries/{index}/receipt")
-def receipt(reader: Read, index: int) -> proofs.Receipt:
+@router.get("/v1/ledger/entries/{index}/receipt", dependencies=[Depends(settled)])
+def receipt(reader: Read, showing: Shows, index: int) -> proofs.Receipt:
     """Return the inclusion proof of one entry."""
-    return queries.receipt(reader, index)
+    return queries.receipt(reader, index, showing.policy)
 
 
+@router.get("/v1/ledger/receipts", dependencies=[Depends(settled)])
+def receipt_of(reader: Read, showing: Shows, event: Annotated[str, Query(max_length=200)]) -> proofs.Receipt:
+    """Return the inclusion proof of an event that a `Khatim-Events` header named; also to whoever caused it."""
+    return queries.receipt_of(reader, event, showing.policy)
+
+
+@router.head("/ledger/checkpoint", include_in_schema=False)
 @router.get("/ledger/checkpoint", response_class=Response, responses=TEXT)
-def checkpoint(reader: Read) -> Response:
-    """Return the latest signed checkpoint (C2SP tlog-checkpoint)."""
-    reader.require(Action.LEDGER_READ, queries.LEDGER)
-    return Response(export.latest_note(reader.connection()), media_type="text/plain; charset=utf-8")
+def checkpoint(reader: Shown, showing: Shows) -> Response:
+    """Return the latest signed checkpoint that counts, with its cosignatures (C2SP tlog-checkpoint)."""
+    note = endorsements.latest_that_counts(reader.connection(), showing.policy)
+    return Response(note, media_type="text/plain; charset=utf-8", headers=FRESH)
 
 
+@router.head("/ledger/tile/{path:path}", include_in_schema=False)
 @router.get("/ledger/tile/{path:path}", response_class=Response, responses=BYTES)
-def tile(reader: BulkRead, path: str) -> Response:
-    """Return one tile or entry bundle (C2SP tlog-tiles)."""
-    reader.require(Action.LEDGER_READ, queries.LEDGER)
-    return Response(export.tile_bytes(reader.connection(), f"tile/{path}"), media_type="application/octet-stream")
+def tile(reader: Shown, showing: Shows, path: str) -> Response:
+    """Return one tile or entry bundle (C2SP tlog-tiles); it never changes."""
+    data = export.tile_bytes(reader.connection(), f"tile/{path}")
+    return Response(data, media_type="application/octet-stream", headers=LASTING[showing.is_public])
 
 
+@router.head("/ledger/payload/{digest}", include_in_schema=False)
 @router.get("/ledger/payload/{digest}", response_class=Response, responses=BYTES)
-def payload(reader: BulkRead, digest: str) -> Response:
-    """Return a payload that was too large for its entry."""
-    reader.require(Action.LEDGER_READ, queries.LEDGER)
-    return Response(export.payload(reader.connection(), digest), media_type="application/octet-stream")
+def payload(reader: Shown, showing: Shows, digest: str) -> Response:
+    """Return a payload that was too large for its entry; it never changes."""
+    data = export.payload(reader.connection(), digest)
+    return Response(data, media_type="application/octet-stream", headers=LASTING[showing.is_public])

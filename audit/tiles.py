@@ -168,9 +168,20 @@ class Frontier:
 
     def append(self, leaf: bytes) -> list[FullTile]:
         """Add a leaf hash; return the tiles that it completed, lowest level first."""
-        done: list[FullTile] = []
         self.size += 1
-        level, node = 0, leaf
+        return self._put(0, leaf)
+
+    def append_tile(self, root: bytes) -> list[FullTile]:
+        """Add a full level-0 tile by its root, where one begins; return the tiles above that it completed."""
+        if self.size % WIDTH:
+            raise LedgerInvalid(f"no tile begins at {self.size}", place=f"entry {self.size}")
+        self.size += WIDTH
+        if not self._partial:
+            self._partial.append([])
+        return self._put(1, root)
+
+    def _put(self, level: int, node: bytes) -> list[FullTile]:
+        done: list[FullTile] = []
         while True:
             if level == len(self._partial):
                 self._partial.append([])

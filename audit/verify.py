@@ -8,83 +8,23 @@ names what does not hold: ``checkpoint``, ``entry 17``, ``tile/0/003``, ``payloa
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-from audit.checkpoint import NoteVerifier, open_checkpoint
-from audit.merkle import HASH_SIZE
-from audit.tiles import CHECKPOINT, TileRef, decode_bundle, layout, payload_path
+from audit import epochs
+from audit.checkpoint import Checkpoint, NoteVerifier, open_checkpoint
+from audit.merkle import HASH_SIZE, consistency_path, verify_consistency
+from audit.sources import FolderSource, TileSource, ZipSource
+from audit.tiles import WIDTH, TileRef, decode_bundle, hashes_of, layout, nodes_of, payload_path
+from audit.verify_blocks import Whole, blocks_of
 from audit.walk import LedgerReport, Walk
+from audit.witness_policy import WitnessPolicy
 from khatim.errors import LedgerInvalid, Malformed
 from khatim.vocabulary import Digest
 
-
-class TileSource(Protocol):
-    """Where the files of a log come from."""
-
-    def checkpoint(self) -> str:
-        """Return the signed checkpoint; raises `LedgerInvalid` if there is none."""
-        ...
-
-    def read(self, path: str) -> bytes:
-        """Return the file at *path* below the log's prefix; raises `LedgerInvalid` naming it if it is not there."""
-        ...
-
-
-class FolderSource:
-    """A log in a folder."""
-
-    def __init__(self, root: Path) -> None:
-        """Take the folder that holds ``checkpoint`` and ``tile/``."""
-        self._root = root
-
-    def checkpoint(self) -> str:
-        """Return the signed checkpoint."""
-        return _text(self.read(CHECKPOINT))
-
-    def read(self, path: str) -> bytes:
-        """Return the file at *path*."""
-        try:
-            return self._root.joinpath(path).read_bytes()
-        except OSError as missing:
-            raise LedgerInvalid(f"{path} is missing or unreadable", place=path) from missing
-
-
-class ZipSource:
-    """A log inside a zip file, below a prefix such as ``ledger/``."""
-
-    def __init__(self, archive: zipfile.ZipFile, prefix: str = "") -> None:
-        """Take the open archive, which the caller closes."""
-        self._archive, self._prefix = archive, prefix
-
-    def checkpoint(self) -> str:
-        """Return the signed checkpoint."""
-        return _text(self.read(CHECKPOINT))
-
-    def read(self, path: str) -> bytes:
-        """Return the member at *path*."""
-        try:
-            return self._archive.read(self._prefix + path)
-        except (
-            KeyError,
-            OSError,
-            EOFError,
-            RuntimeError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as wrong:
-            raise LedgerInvalid(f"{self._prefix}{path} is missing or damaged", place=path) from wrong
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as wrong:
-        raise LedgerInvalid("the checkpoint is not UTF-8", place=CHECKPOINT) from wrong
+__all__ = ["Demands", "FolderSource", "TileSource", "ZipSource", "entries_of", "verify_ledger"]
+Progress = Callable[[int, int], None]
+"""``progress(done, total)``, in entries."""
 
 
 def entries_of(source: TileSource, size: int) -> Iterator[tuple[int, bytes]]:
@@ -94,20 +34,108 @@ def entries_of(source: TileSource, size: int) -> Iterator[tuple[int, bytes]]:
             yield from enumerate(_bundle(source, ref), ref.first)
 
 
-def verify_ledger(source: TileSource, vkey: str) -> LedgerReport:
-    """Verify a whole log against its verifier key; the log's origin is the name of that key.
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a verification asks for beyond the ledger itself.
 
-    Raises `LedgerInvalid` with ``place``; `Malformed` if *vkey* itself cannot be read.
+    *since* is a checkpoint that was seen before, which the ledger has to continue; *policy* says which witnesses must
+    have cosigned.  *processes* share the work where the source is a folder.
     """
-    verifier = NoteVerifier.parse(vkey)
-    signed = open_checkpoint(source.checkpoint(), verifier.name, [verifier])
+
+    since: str = ""
+    policy: WitnessPolicy = field(default_factory=WitnessPolicy)
+    processes: int = 1
+    progress: Progress = lambda done, total: None  # noqa: ARG005 - nobody looks
+
+
+def verify_ledger(source: TileSource, vkey: str, demands: Demands | None = None) -> LedgerReport:
+    """Verify a whole log against its verifier key; the log's origin is the name of that key or of a later epoch.
+
+    Raises `LedgerInvalid` with ``place``; `NotWitnessed` when the demanded witnesses have not cosigned; `Malformed` if
+    *vkey* itself cannot be read.
+    """
+    asked = demands or Demands()
+    verifier, note = NoteVerifier.parse(vkey), source.checkpoint()
+    claimed = _claimed(note, verifier)
+    asked.policy.demand(note)
+    report = _quickly(source, claimed, verifier, asked) or _slowly(source, claimed, verifier, asked)
+    last = epochs.trusted(report.epochs, verifier.vkey)[-1]
+    open_checkpoint(note, last.origin, [last.verifier])  # of a later epoch, whose key is known only now
+    if asked.since:
+        _verify_since(source, report, asked.since)
+    return report
+
+
+def _claimed(note: str, verifier: NoteVerifier) -> Checkpoint:
+    """Return the checkpoint in *note*, verified if it is of the pinned key's own epoch."""
+    claimed = Checkpoint.parse(note.rpartition("\n\n")[0] + "\n")
+    if claimed.origin != verifier.name and epochs.base_of(claimed.origin) == epochs.base_of(verifier.name):
+        return claimed
+    return open_checkpoint(note, verifier.name, [verifier])
+
+
+def _slowly(source: TileSource, claimed: Checkpoint, verifier: NoteVerifier, asked: Demands) -> LedgerReport:
+    """Walk from entry to entry and name what was changed."""
     walk = Walk(verifier.name, verifier.vkey)
-    for ref in layout(signed.size):
+    for ref in layout(claimed.size):
         if ref.level is None:
             _verify_bundle(source, ref, walk)
+            asked.progress(walk.frontier.size, claimed.size)
     for path, derived in walk.frontier.unfinished():
         walk.compare(path, derived, source.read(path))
-    return walk.finish(signed.root)
+    return walk.finish(claimed.root)
+
+
+def _quickly(source: TileSource, claimed: Checkpoint, verifier: NoteVerifier, asked: Demands) -> LedgerReport | None:
+    """Verify block by block; None when anything is not as it should be, without saying what."""
+    whole = Whole()
+    try:
+        for block in blocks_of(source, claimed.size, processes=asked.processes):
+            if block is None or not whole.take(source, block):
+                return None
+            asked.progress(whole.frontier.size, claimed.size)
+        ends = whole.ends_in(source, claimed.root)
+    except LedgerInvalid:
+        return None
+    return whole.report(claimed.root) if ends and epochs.trusted(whole.epochs, verifier.vkey) else None
+
+
+def _verify_since(source: TileSource, report: LedgerReport, kept: str) -> None:
+    """Check that the ledger continues a checkpoint that somebody kept; raises `LedgerInvalid` for a fork or a loss."""
+    origin = kept.partition("\n")[0]
+    known = [epoch for epoch in report.epochs if epoch.origin == origin]
+    if not known:
+        raise LedgerInvalid(f"the checkpoint that you kept is of another log: {origin[:120]!r}", place="since")
+    old = open_checkpoint(kept, origin, [known[0].verifier])
+    after = [one for one in report.epochs if one.number > known[0].number and one.first < old.size]
+    if after and after[0].loss:
+        loss = after[0].loss
+        raise LedgerInvalid(
+            f"the entries from {loss.lost_from} to {loss.lost_to - 1} that your checkpoint covers were lost; epoch "
+            f"{after[0].number} says why: {loss.reason}",
+            place="since",
+        )
+    if old.size > report.size:
+        raise LedgerInvalid(
+            f"the ledger has {report.size} entries and had {old.size} when you kept your checkpoint: it was cut off",
+            place="since",
+        )
+    try:
+        # From tiles that are read again, and need not be believed: the proof holds or it does not.
+        proof = consistency_path(old.size, report.size, nodes_of(_tiles(source, report.size)))
+        verify_consistency(old.size, old.root, report.size, report.root, proof)
+    except LedgerInvalid as wrong:
+        raise LedgerInvalid(
+            f"the ledger is not the one that you saw at size {old.size}: its history was written anew", place="since"
+        ) from wrong
+
+
+def _tiles(source: TileSource, size: int) -> Callable[[int, int], list[bytes]]:
+    def read(level: int, number: int) -> list[bytes]:
+        width = min(WIDTH, size // WIDTH**level - number * WIDTH)
+        return hashes_of(source.read(TileRef(level, number, width).path))
+
+    return read
 
 
 def _verify_bundle(source: TileSource, ref: TileRef, walk: Walk) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from audit.http import EVENTS, WAITED
 from khatim.errors import TooLarge
 
 HEADERS = {
@@ -38,7 +39,8 @@ class FrontDoor:
 
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *headers_beside(message["headers"], request_id)]
+                given = message["headers"]
+                message["headers"] = [*given, *headers_beside(given, request_id), *recorded(scope)]
             await send(message)
 
         declared = dict(scope["headers"]).get(b"content-length", b"0")
@@ -80,4 +82,12 @@ def headers_beside(given: Iterable[tuple[bytes, bytes]], request_id: str) -> lis
     return [(name, value) for name, value in own.items() if name not in present]
 
 
+def recorded(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return the headers that name the events which this request committed, and the wait that was honoured."""
+    events, waited = scope.get(EVENTS), scope.get(WAITED)
+    named = [(b"khatim-events", ", ".join(events[:_EVENTS_MAX]).encode())] if events else []
+    return [*named, (b"preference-applied", waited.encode())] if waited else named
+
+
+_EVENTS_MAX = 40  # about a hundred bytes each; headers have limits, and the ledger lists the rest
 _ADVICE = "Data and model bytes go through the zone door: ask for an upload ticket first."

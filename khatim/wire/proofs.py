@@ -61,10 +61,12 @@ class Entry(Answer):
 
 
 class Receipt(Answer):
-    """Proof that an entry stands in the ledger (RFC 9162 inclusion proof; hashes are base64)."""
+    """Proof that an entry stands in the ledger (RFC 9162 inclusion proof; hashes and bytes are base64)."""
 
     index: int
     leaf: str
     size: int
     proof: list[str]
-    checkpoint: str
+    checkpoint: str = Field(description="the signed note, with the cosignatures that came for it")
+    entry: str = Field(default="", description="the very bytes of the entry")
+    is_witnessed: bool = Field(default=False, description="whether the registry's own policy of witnesses is met")

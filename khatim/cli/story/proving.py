@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from khatim.cli import auditing, verdicts, verifying
+from khatim.cli import ledger, verdicts, verifying
 from khatim.cli.judging import judge
 from khatim.cli.story.people import AUDITOR
 from khatim.cli.story.world import World
@@ -36,7 +36,7 @@ def verify_version(world: World) -> None:
 def verify_ledger(world: World) -> None:
     """Step 12, first part: chain, tree and checkpoint derived again from the entries."""
     with world.moment(12, AUDITOR, "khatim ledger verify: chain, tree, checkpoint") as now:
-        report, key, source = auditing.verified_ledger(world.as_(AUDITOR))
+        report, key, source = ledger.verified_ledger(world.as_(AUDITOR))
         with written(world.out / "ledger.txt") as page:
             verdicts.show_ledger(page, report, vkey=key, source=source)
         refusals = sum(count for kind, count in report.kinds.items() if kind.endswith(".refused"))
