@@ -134,7 +134,7 @@ def command_lines(page: Path) -> Iterator[str]:
 def words_of(line: str) -> tuple[tuple[str, ...], list[str]]:
     """Return the longest command that *line* begins with, and the words that follow."""
     words = line.split()
-    for length in (2, 1):
+    for length in (3, 2, 1):
         if tuple(words[:length]) in commands() and len(words) >= length:
             return tuple(words[:length]), words[length:]
     return (), words

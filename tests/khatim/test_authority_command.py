@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from khatim.cli.authority import app
 from khatim.errors import KhatimError, Misconfigured
 from registry.signing import rotation
 from registry.signing.encoding import rfc3339
+from tests.support.tokens import MODULE, PIN, make_token
 
 OIDC = {"KHATIM_OIDC__ISSUER": "https://id.example.org", "KHATIM_OIDC__AUDIENCE": "khatim"}
 
@@ -132,6 +136,39 @@ def test_production_refuses_plain_files_and_a_root_in_its_store(
     assert any("plain files" in one for one in faults)
     assert any("the root (root-1) lies in the service's own store" in one for one in faults)
     assert any("no recovery test" in one for one in faults)
+
+
+def test_khatim_up_does_not_start_production_with_keys_in_plain_files(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "khatim", "up", "--data", str(tmp_path / "data"), "--port", "0"],
+        env={**os.environ, **OIDC}, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+    assert ran.returncode == 1
+    assert "keys lie in plain files" in ran.stderr
+    assert "KHATIM_AUTHORITY__STORE" in ran.stderr
+    assert not (tmp_path / "data" / "authority" / "sigstore").exists()
+
+
+def test_keys_on_a_token_are_proved_with_the_token(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_token(operator.folder / "hsm", "khatim")
+    pin = operator.folder / "pin"
+    pin.write_text(PIN)
+    pin.chmod(0o600)
+    said = {"STORE": "pkcs11", "MODULE": str(MODULE), "TOKEN": "khatim", "PIN_FILE": str(pin)}
+    for name, value in {**OIDC, **{f"KHATIM_AUTHORITY__{key}": value for key, value in said.items()}}.items():
+        monkeypatch.setenv(name, value)
+    operator.found()
+    made = operator.says("backup", "--to", str(operator.folder / "kit"), "--sealed", operator.phrases["kit"])
+    assert set(made["keys"].values()) == {"token"}
+    operator.says("recovery-test", "--kit", str(operator.folder / "kit"), "--sealed", operator.phrases["kit"])
+
+    operator.held.require_ready()
+    assert "PKCS#11 token 'khatim'" in operator.says("status")["place"]
+    assert operator.says("rotate", "signature-log")["key"] == "signature-log-2"
+    with pytest.raises(Misconfigured, match="a rotation came after it"):
+        operator.held.require_ready()
 
 
 def test_a_ceremony_needs_the_root_and_a_rotation_does_not(operator: Operator) -> None:
