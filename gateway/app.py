@@ -27,7 +27,7 @@ from gateway import (
 from gateway.certifying import Certifier
 from gateway.composition import Parts
 from gateway.console import language, pages, visits
-from gateway.middleware import FrontDoor
+from gateway.middleware import FrontDoor, HeadOfLedger
 from gateway.publishing import witness_policy_of
 from gateway.sign_in import Authenticator
 from gateway.sources import Sources
@@ -55,7 +55,7 @@ def create(parts: Parts) -> FastAPI:
         redoc_url=None,
         responses=problems.DESCRIBED,
         lifespan=housekeeping.lifespan(parts),
-        middleware=[Middleware(FrontDoor, max_body=parts.settings.max_body)],
+        middleware=[Middleware(HeadOfLedger), Middleware(FrontDoor, max_body=parts.settings.max_body)],
     )
     app.state.authenticate = parts.authenticator
     app.state.parts = {

@@ -32,13 +32,22 @@ from policies.formats import Formats
 from policies.grants import read_grants
 from policies.requirements import Gates
 from policies.residency import ResidencyRules
+from policies.retention import Retention
 from policies.runtime import RuntimePolicy
 from policies.transfers import TransfersFile
 from policies.zones import Zones, ZonesFile
 
 HERE: Final = Path(__file__).parent
 DEMO: Final = HERE / "overlays" / "demo"
-_YAML_FILES: Final = ("zones.yaml", "transfers.yaml", "gates.yaml", "formats.yaml", "runtime.yaml", "conditions.yaml")
+_YAML_FILES: Final = (
+    "zones.yaml",
+    "transfers.yaml",
+    "gates.yaml",
+    "formats.yaml",
+    "runtime.yaml",
+    "conditions.yaml",
+    "retention.yaml",
+)
 _OVERLAY_FILES: Final = frozenset({*_YAML_FILES, "roles.csv"})
 _MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -200,6 +209,7 @@ class PolicyBundle:
     gates: Gates = field(repr=False)
     formats: Formats = field(repr=False)
     runtime: RuntimePolicy = field(repr=False)
+    retention: Retention = field(repr=False)
 
     @classmethod
     def load(cls, folder: Path | None = None, overlay: Path | None = None) -> PolicyBundle:
@@ -242,6 +252,7 @@ class PolicyBundle:
             gates=replace(_decode(Gates, documents["gates.yaml"]), policy=str(digest)),
             formats=_decode(Formats, documents["formats.yaml"]),
             runtime=replace(_decode(RuntimePolicy, documents["runtime.yaml"]), policy=str(digest)),
+            retention=_decode(Retention, documents["retention.yaml"]),
         )
 
 
