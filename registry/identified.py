@@ -4,29 +4,18 @@
 from __future__ import annotations
 
 import uuid
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import select
-from sqlalchemy.orm import Mapped
 
+from audit.base import Base
 from audit.transaction import Reader
 from khatim.errors import Malformed, NotFound
-from khatim.vocabulary import Action, Resource
+from khatim.vocabulary import Action
 from registry.queries import PAGE_LIMIT, decode_cursor, encode_cursor
 
-
-class Row(Protocol):
-    """A governed row with an id (UUIDv7) and a resource that access decides about."""
-
-    id: Mapped[uuid.UUID]
-
-    @property
-    def resource(self) -> Resource:
-        """Return the resource."""
-        ...
-
-
-Identified = TypeVar("Identified", bound=Row)
+Identified = TypeVar("Identified", bound=Base)
+"""A governed row with an `id` (UUIDv7) and a `resource` that access decides about."""
 
 
 def one(reader: Reader, table: type[Identified], name: str, *, for_update: bool = False) -> Identified:
@@ -36,12 +25,14 @@ def one(reader: Reader, table: type[Identified], name: str, *, for_update: bool 
         key = uuid.UUID(name)
     except ValueError as error:
         raise NotFound(f"there is no {noun} {name[:80]!r}") from error
-    query = select(table).where(table.id == key)
-    row: Identified | None = reader.scalar(query.with_for_update() if for_update else query)
+    known: Any = table
+    query = select(known).where(known.id == key)
+    row = reader.scalar(query.with_for_update() if for_update else query)
     if row is None:
         raise NotFound(f"there is no {noun} {name}")
     reader.require(Action.READ, row.resource)
-    return row
+    found: Identified = row
+    return found
 
 
 def page(
@@ -49,9 +40,10 @@ def page(
 ) -> tuple[list[Identified], str | None]:
     """Return one page, newest first (ids are UUIDv7, so id order is time order), and the next cursor."""
     limit = min(max(limit, 1), PAGE_LIMIT)
-    query = select(table).order_by(table.id.desc()).limit(limit + 1)
+    known: Any = table
+    query = select(known).order_by(known.id.desc()).limit(limit + 1)
     if cursor:
-        query = query.where(table.id < _id_of(cursor))
+        query = query.where(known.id < _id_of(cursor))
     found = list(reader.scalars(query))
     following = encode_cursor(str(found[limit - 1].id)) if len(found) > limit else None
     return [row for row in found[:limit] if reader.may(Action.READ, row.resource)], following

@@ -34,7 +34,7 @@ Request = TypeVar("Request", bound=BaseModel)
 Parameters = Mapping[str, str | int | None]
 
 
-def body(kind: type[Request], **fields: Any) -> Request:
+def body(kind: type[Request], /, **fields: Any) -> Request:
     """Build a request body; raises `Malformed` naming every field that does not fit, before anything is sent."""
     try:
         return kind.model_validate(fields)
