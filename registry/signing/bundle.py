@@ -109,12 +109,13 @@ def parse(text: str) -> Bundle:
         payload=unb64(envelope["payload"], "the payload"),
         payload_type=text_of(envelope["payloadType"], "the payload type"),
         signature=unb64(signature["sig"], "the signature"),
-        entry=_entry(_only(material["tlogEntries"], "log entry", "log entries")),
+        entry=log_entry_of(_only(material["tlogEntries"], "log entry", "log entries")),
         timestamp=unb64(stamp["signedTimestamp"], "the timestamp"),
     )
 
 
-def _entry(value: object) -> LogEntry:
+def log_entry_of(value: object) -> LogEntry:
+    """Read a TransparencyLogEntry (protobuf JSON) strictly; raises `Malformed`."""
     body = members(
         value,
         ("logIndex", "logId", "kindVersion", "inclusionProof", "canonicalizedBody"),

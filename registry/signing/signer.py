@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Protocol
@@ -52,9 +53,13 @@ class _Services(Protocol):
     def entry(self, digest: bytes, signature: bytes, certificate: bytes) -> Mapping[str, Any]: ...
 
 
-def _signed(services: _Services, statement: bytes) -> str:
+def _ephemeral() -> EllipticCurvePrivateKey:
+    return generate_private_key(SECP256R1())
+
+
+def _signed(services: _Services, statement: bytes, keys: Callable[[], EllipticCurvePrivateKey] = _ephemeral) -> str:
     statements.parse(statement)  # raises Malformed before anything is logged
-    key = generate_private_key(SECP256R1())
+    key = keys()
     certificate = services.certificate(key)
     signed = statements.pae(statement)
     signature = key.sign(signed, ECDSA(hashes.SHA256()))
@@ -90,26 +95,50 @@ class LocalSigner:
         return self._authority.log.append(bundle.entry_body(digest, signature, certificate))
 
 
-class RemoteSigner:
-    """Signs as whoever the token says, with an authority at the other end of HTTP (zone agents)."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where an authority's services answer: whole addresses, or paths below the base URL of the client."""
 
-    def __init__(self, http: httpx.Client, token_source: Callable[[], str]) -> None:
-        """Take a client whose base URL is the authority's host, and what returns a valid bearer token each time."""
+    certificates: str = SIGNING_CERT_PATH
+    timestamps: str = TIMESTAMP_PATH
+    entries: str = LOG_ENTRIES_PATH
+
+
+class RemoteSigner:
+    """Signs as whoever the token says, with an authority at the other end of HTTP (zone agents, private Sigstore)."""
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        token_source: Callable[[], str],
+        *,
+        places: Places | None = None,
+        keys: Callable[[], EllipticCurvePrivateKey] = _ephemeral,
+    ) -> None:
+        """Take a client whose base URL is the authority's host, and what returns a valid bearer token each time.
+
+        *keys* gives the key to sign with: a fresh one by default, or one on a PKCS#11 token, which proves with its
+        certificate request that it is there.
+        """
         self._http = http
         self._token_source = token_source
+        self._places = places or Places()
+        self._keys = keys
 
     def sign(self, statement: bytes) -> str:
         """Return the bundle over *statement*.
 
         Raises `Malformed` if it is no statement, the authority's own refusal, `Unavailable` if it does not answer.
         """
-        return _signed(self, statement)
+        return _signed(self, statement, self._keys)
 
     def certificate(self, key: EllipticCurvePrivateKey) -> x509.Certificate:
         """Return a certificate for *key*, asked for with a certificate request that the key signs."""
         request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
         pem = request.public_bytes(serialization.Encoding.PEM)
-        answer = self._json(SIGNING_CERT_PATH, {"certificateSigningRequest": b64(pem)})
+        answer = self._json(
+            self._places.certificates, {"certificateSigningRequest": b64(pem)}, token=self._token_source()
+        )
         try:
             chain = answer["signedCertificateEmbeddedSct"]["chain"]["certificates"]
             certificate = x509.load_pem_x509_certificate(chain[0].encode())
@@ -124,7 +153,7 @@ class RemoteSigner:
         """Return the timestamp response over *signature*."""
         query = timestamp.request(signature, nonce=secrets.randbits(_NONCE_BITS))
         try:
-            return timestamp.granted(self._post(TIMESTAMP_PATH, query, "application/timestamp-query"))
+            return timestamp.granted(self._post(self._places.timestamps, query, "application/timestamp-query"))
         except Malformed as wrong:
             raise _not_understood("timestamp") from wrong
 
@@ -132,10 +161,10 @@ class RemoteSigner:
         """Return the log entry of *signature*."""
         verifier = {"keyDetails": bundle.KEY_DETAILS, "x509Certificate": {"rawBytes": b64(certificate)}}
         record = {"digest": b64(digest), "signature": {"content": b64(signature), "verifier": verifier}}
-        return self._json(LOG_ENTRIES_PATH, {"hashedRekordRequestV002": record})
+        return self._json(self._places.entries, {"hashedRekordRequestV002": record})
 
-    def _json(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        answer = self._post(path, bundle.dumps(body).encode(), "application/json")
+    def _json(self, path: str, body: Mapping[str, Any], token: str = "") -> Mapping[str, Any]:
+        answer = self._post(path, bundle.dumps(body).encode(), "application/json", token)
         try:
             found = strict_json(answer, "the answer")
         except Malformed as wrong:
@@ -144,8 +173,9 @@ class RemoteSigner:
             raise _not_understood("answer")
         return found
 
-    def _post(self, path: str, content: bytes, content_type: str) -> bytes:
-        headers = {"Content-Type": content_type, "Authorization": f"Bearer {self._token_source()}"}
+    def _post(self, path: str, content: bytes, content_type: str, token: str = "") -> bytes:
+        # The token goes to the certificate authority alone: whoever else saw it could sign in its bearer's name.
+        headers = {"Content-Type": content_type, **({"Authorization": f"Bearer {token}"} if token else {})}
         try:
             response = self._http.post(path, content=content, headers=headers)
         except httpx.HTTPError as wrong:
