@@ -112,8 +112,8 @@ class Index:
             key: (tuple(allowing), tuple(denying)) for key, (allowing, denying) in found.items()
         }
         self._allowing: dict[str, list[_Row]] = {}
-        for (_, action), (allowing, _) in self._rows.items():
-            self._allowing.setdefault(action, []).extend(allowing)
+        for (_, asked), (rows, _) in self._rows.items():
+            self._allowing.setdefault(asked, []).extend(rows)
         self._in_zone = lru_cache(maxsize=_CACHED_PLACES)(self._allowing_in)
 
     def ask(self, asked: Question) -> Answer:
@@ -129,7 +129,7 @@ class Index:
             allowing, denying = self._rows.get((role, asked.action), _NONE)
             denied = _first(denying, asked, denied)
             allowed = _first(allowing, asked, allowed)
-        return Answer(allowed and allowed.grant, denied and denied.grant)
+        return Answer(allowed.grant if allowed else None, denied.grant if denied else None)
 
     def able(self, asked: Question) -> set[tuple[str, str]]:
         """Return the roles, each with the condition, that some row allows this to, whoever asks."""

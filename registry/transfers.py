@@ -109,8 +109,16 @@ def approve(tx: Transaction, name: str, *, because: str, rules: PolicyBundle) ->
             advice="Revoke that one first, or ask for a period after it.",
         )
     row.state, row.because, row.approvals = "approved", because, [tx.actor.ref]
-    way = {"namespace": row.namespace, "zone": row.from_zone, "to_zone": row.to_zone}
-    tx.record(TransferApproved(about=row.ref, **way, because=because, policy=str(rules.digest)))
+    tx.record(
+        TransferApproved(
+            about=row.ref,
+            namespace=row.namespace,
+            zone=row.from_zone,
+            to_zone=row.to_zone,
+            because=because,
+            policy=str(rules.digest),
+        )
+    )
     return row
 
 
@@ -121,8 +129,10 @@ def revoke(tx: Transaction, name: str, *, because: str) -> Transfer:
     if row.state == "revoked":
         raise Conflict("the transfer authorisation is revoked already")
     row.state, row.because, row.revoked_at = "revoked", because, tx.now
-    way = {"namespace": row.namespace, "zone": row.from_zone, "to_zone": row.to_zone}
-    tx.record(TransferRevoked(about=row.ref, **way, because=because))
+    said = TransferRevoked(
+        about=row.ref, namespace=row.namespace, zone=row.from_zone, to_zone=row.to_zone, because=because
+    )
+    tx.record(said)
     return row
 
 
@@ -180,7 +190,9 @@ def _ruling(one: Decision) -> Ruling:
 
 def value_of(row: Transfer) -> TransferAuthorisation:
     """Return the record as the pure rules read it."""
-    details = {key: frozenset(value) if isinstance(value, list) else value for key, value in row.details.items()}
+    details: dict[str, Any] = {
+        key: frozenset(value) if isinstance(value, list) else value for key, value in row.details.items()
+    }
     return TransferAuthorisation(
         ref=row.ref,
         from_zone=row.from_zone,

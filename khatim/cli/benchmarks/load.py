@@ -25,7 +25,7 @@ def transactions(what: str, url: str, script: str, *, clients: int, seconds: int
         place = Path(folder)
         (place / "script.sql").write_text(script)
         command = [
-            program_path("pgbench"), "--no-vacuum", "--protocol=prepared", f"--client={clients}", "--jobs=2",
+            str(program_path("pgbench")), "--no-vacuum", "--protocol=prepared", f"--client={clients}", "--jobs=2",
             f"--time={seconds}", "--log", "--file=script.sql", url,
         ]  # fmt: skip
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)  # noqa: S603
