@@ -14,12 +14,12 @@ from typing import Any
 
 from audit.events import moment
 from audit.transaction import Transaction
-from khatim.errors import SignatureInvalid
+from khatim.errors import Malformed, SignatureInvalid
 from khatim.vocabulary import Digest
 from registry import standing
 from registry.events import StatementAdmitted
 from registry.naming import namespace_of
-from registry.signing import identity, statements
+from registry.signing import identity, predicates, statements
 from registry.signing.attesters import ATTESTERS, attesters_in
 from registry.signing.current import CurrentTrust
 from registry.signing.identity import IdentityPolicy
@@ -58,6 +58,10 @@ class Notary:
         verified = verify_bundle(bundle, self.root, self.policy(zone), list(subjects))
         if verified.kind != kind:
             raise SignatureInvalid(f"the statement is a {verified.kind}, not a {kind}")
+        try:
+            predicates.check(verified.predicate_type, verified.predicate)
+        except Malformed as wrong:
+            raise SignatureInvalid(f"the statement does not say what its type asks for: {wrong.detail}") from wrong
         return verified
 
     def admit(self, tx: Transaction, about: str, bundle: str, verified: VerifiedStatement) -> Statement:

@@ -110,3 +110,75 @@ def test_a_provenance_is_known_by_its_build_type() -> None:
 )
 def test_the_outcome_is_that_of_the_worst_test(tests: dict[str, list[str]], result: str) -> None:
     assert predicates.outcome([], passed=["p"], **tests)["result"] == result
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    descriptor = predicates.descriptor("data", Digest.of(b"data"))
+    return {**predicates.outcome([descriptor], passed=["p"], warned=["w"], failed=["f"]), **changes}
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    """Return a provenance with members changed by their path (``runDetails__builder``); None takes one away."""
+    moment = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)
+    run = predicates.Run("https://khatim.dev/runner", "job-1", moment, moment)
+    parent = predicates.descriptor("data", Digest.of(b"data"))
+    body = predicates.provenance(statements.TRAINING, {}, [parent], run, [parent])
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        holder = body
+        for key in way:
+            holder = holder[key]
+        if value is None:
+            del holder[last]
+        else:
+            holder[last] = value
+    return body
+
+
+def test_what_is_built_is_read() -> None:
+    predicates.check(statements.TEST_RESULT, result())
+    predicates.check(statements.TEST_RESULT, result(metrics={"roc_auc": 0.99}))
+    predicates.check(statements.SLSA_PROVENANCE, made())
+    predicates.check(statements.SLSA_PROVENANCE, made(runDetails__metadata=None, runDetails__byproducts=None))
+    predicates.check(statements.APPROVAL, {"anything": "is left to whoever reads approvals"})
+
+
+@pytest.mark.parametrize(
+    ("predicate", "said"),
+    [
+        (result(result="PASSED"), "not FAILED"),
+        (result(failedTests=[]), "not WARNED"),
+        (result(result="GREEN"), "not FAILED"),
+        (result(failedTests="f"), "not a list of names"),
+        (result(passedTests=[1]), "not a list of names"),
+        ({"result": "PASSED"}, "no configuration"),
+        (result(configuration={}), "not stand in a list"),
+        (result(configuration=[{"name": "x"}]), "neither uri nor digest"),
+        (result(configuration=[{"digest": {"sha256": 1}}]), "not a set of digests"),
+        (result(configuration=[{"uri": "x", "sha256": "0"}]), "'sha256'"),
+    ],
+    ids=itertools.count(),
+)
+def test_a_test_result_that_contradicts_itself_or_its_form_is_refused(predicate: dict[str, Any], said: str) -> None:
+    with pytest.raises(Malformed, match=said):
+        predicates.check(statements.TEST_RESULT, predicate)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "said"),
+    [
+        (made(runDetails=None), "no runDetails"),
+        (made(more={}), "'more'"),
+        (made(buildDefinition__externalParameters=[]), "not an object"),
+        (made(buildDefinition__buildType=""), "build type"),
+        (made(buildDefinition__resolvedDependencies={}), "not stand in a list"),
+        (made(buildDefinition__resolvedDependencies=[{"name": "x"}]), "neither uri nor digest"),
+        (made(runDetails__builder={}), "no id"),
+        (made(runDetails__metadata={"finished": "x"}), "'finished'"),
+        (made(runDetails__byproducts=[1]), "by-product is not an object"),
+    ],
+    ids=itertools.count(),
+)
+def test_a_provenance_in_another_form_is_refused(predicate: dict[str, Any], said: str) -> None:
+    with pytest.raises(Malformed, match=said):
+        predicates.check(statements.SLSA_PROVENANCE, predicate)
