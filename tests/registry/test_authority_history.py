@@ -39,7 +39,7 @@ def test_a_rotation_made_without_the_database_is_told_when_there_is_one(world: W
     founded, told = world.told()
 
     assert (founded["kind"], told["kind"]) == ("authority.founded", "authority.rotated")
-    assert told["about"] == "authority:demo"
+    assert told["resource"] == "authority:demo"
     assert told["actor"] == "service:khatim"
     assert told["payload"] == {
         "at": "2025-11-23T02:00:00Z",
