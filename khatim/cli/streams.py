@@ -74,14 +74,14 @@ def streams_add(
     file: Annotated[str, typer.Option(help="A file in the registry's folder of streams, for a local forwarder.")] = "",
     ca: Annotated[Path | None, typer.Option(exists=True, help="PEM of the authority of the receiver.")] = None,
     certificate: Annotated[str, typer.Option(help="Our certificate: a file of the stream credentials.")] = "",
-    token: Annotated[str, typer.Option(help="Our bearer token: a file of the stream credentials.")] = "",
+    credential: Annotated[str, typer.Option(help="Our bearer token: a file of the stream credentials.")] = "",
     start: Annotated[int | None, typer.Option("--from", min=0, help="The first index; by default from now on.")] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Send the ledger to a further receiver, if its zone may have it."""
     transport = "file" if file else "syslog" if url.startswith("syslog") else "https"
-    target = {"url": url, "file": file, "certificate": certificate, "token": token}
+    target = {"url": url, "file": file, "certificate": certificate, "token": credential}
     target["ca"] = ca.read_text(encoding="utf-8") if ca else ""
     row = client.streams.add(name, zone=zone, form=form, transport=transport, because=because, start=start, **target)
     output.record(row, as_json=as_json)
