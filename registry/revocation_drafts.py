@@ -69,7 +69,7 @@ def struck(reader: Reader, revocation: Revocation) -> list[Statement]:
     return [row for row, marks in _marked(reader, _named(revocation)) if revocation.strikes(marks, reader.now)]
 
 
-def _named(revocation: Revocation) -> Select[tuple[Statement]]:
+def _named(revocation: Revocation) -> Select[Statement]:
     """Return the query of the statements that could be meant; only a key can be in any of them."""
     query = select(Statement).order_by(Statement.signed_at, Statement.id)
     if revocation.since is not None and revocation.kind in (Revoked.KEY, Revoked.IDENTITY):
@@ -82,7 +82,7 @@ def _named(revocation: Revocation) -> Select[tuple[Statement]]:
     return query
 
 
-def _marked(reader: Reader, query: Select[tuple[Statement]]) -> Iterator[tuple[Statement, Marks]]:
+def _marked(reader: Reader, query: Select[Statement]) -> Iterator[tuple[Statement, Marks]]:
     for row in reader.scalars(query):
         try:
             yield row, marks_in(row.bundle, row.signed_at)

@@ -8,7 +8,7 @@ same number: nobody can be served an older state.  A newer issue under the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -70,7 +70,7 @@ class SignedList:
             )
 
 
-def statement_of(rows: list[Row], *, at: datetime) -> bytes:
+def statement_of(rows: Sequence[Row], *, at: datetime) -> bytes:
     """Return the statement that lists *rows* (numbers, kinds, targets, times as `datetime`) as of *at*."""
     listed = sorted((_written(row) for row in rows), key=lambda row: int(row["number"]))
     predicate = {
