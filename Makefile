@@ -62,7 +62,7 @@ bench: $(MAIN) ## Measure and write docs/benchmarks.md
 chaos: $(MAIN) ## Kill server, sequencer and database under load (KILLS=50 each) and check that nothing is lost
 	@rm -f .chaos.jsonl
 	@KHATIM_CHAOS_KILLS=$(or $(KILLS),50) KHATIM_CHAOS_REPORT=$(CURDIR)/.chaos.jsonl \
-		$(PY) -m pytest tests/processes/test_chaos.py tests/processes/test_denials.py -q
+		$(PY) -m pytest tests/processes/test_chaos.py -q
 	@cat .chaos.jsonl
 
 .PHONY: lock
