@@ -102,7 +102,7 @@ def tampered(body: Any, data: st.DataObject) -> Any:
     how = data.draw(st.sampled_from(["edit", "delete", "insert", "exchange", "cut"]))
     if how == "delete":
         del holder[last]
-    elif how == "insert" and isinstance(holder, list):
+    elif how == "insert" and isinstance(last, int):
         holder.insert(last, data.draw(st.one_of(ANYTHING, st.just(holder[last]))))
     elif how == "insert":
         holder[data.draw(st.text(min_size=1, max_size=8))] = data.draw(ANYTHING)

@@ -137,6 +137,7 @@ def made(**changes: Any) -> dict[str, Any]:
 
 def test_what_is_built_is_read() -> None:
     predicates.check(statements.TEST_RESULT, result())
+    predicates.check(statements.TEST_RESULT, {"result": "FAILED", "configuration": []})
     predicates.check(statements.TEST_RESULT, result(metrics={"roc_auc": 0.99}))
     predicates.check(statements.SLSA_PROVENANCE, made())
     predicates.check(statements.SLSA_PROVENANCE, made(runDetails__metadata=None, runDetails__byproducts=None))
@@ -146,9 +147,9 @@ def test_what_is_built_is_read() -> None:
 @pytest.mark.parametrize(
     ("predicate", "said"),
     [
-        (result(result="PASSED"), "not FAILED"),
-        (result(failedTests=[]), "not WARNED"),
-        (result(result="GREEN"), "not FAILED"),
+        (result(result="PASSED"), "worst of its tests FAILED"),
+        (result(failedTests=[], result="PASSED"), "worst of its tests WARNED"),
+        (result(result="GREEN"), "'GREEN'"),
         (result(failedTests="f"), "not a list of names"),
         (result(passedTests=[1]), "not a list of names"),
         ({"result": "PASSED"}, "no configuration"),
