@@ -44,7 +44,7 @@ class RefusalsSuppressed(Event):
 class Telling(Protocol):
     """What takes events of the service itself (`audit.transaction.Ledger.tell`)."""
 
-    def __call__(self, events: Sequence[Event]) -> None:
+    def __call__(self, events: Sequence[Event], /) -> None:
         """Record *events* in one transaction; raises when they are not recorded."""
         ...
 

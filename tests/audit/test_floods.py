@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.events import Event
 from audit.floods import MINUTE, OTHERS, Count, Floods
 from audit.floods_telling import Refusals, RefusalsCounted, RefusalsSuppressed
 from audit.quota import ACTORS, Bucket, Quota, taken
@@ -202,7 +203,7 @@ def test_what_nobody_in_particular_was_refused_is_told_by_source(world: World) -
 
 
 def test_counts_wait_for_a_ledger_that_does_not_take_them() -> None:
-    refusals, heard = Refusals(per_minute=1), []
+    refusals, heard = Refusals(per_minute=1), list[Event]()
     refusals.strangers.count("s-1", "unauthenticated", NOON)
     assert refusals.is_told("p-1", "forbidden", NOON)
     assert not refusals.is_told("p-1", "forbidden", NOON)
@@ -213,7 +214,7 @@ def test_counts_wait_for_a_ledger_that_does_not_take_them() -> None:
     with pytest.raises(Unavailable):
         refusals.flush(lost, None)
     assert refusals.flush(heard.extend, None) == 2
-    assert [(type(one), one.about, one.count) for one in heard] == [
+    assert [(type(one), one.about, one.payload()["count"]) for one in heard] == [
         (RefusalsCounted, "source:s-1", 1),
         (RefusalsSuppressed, "actor:p-1", 1),
     ]

@@ -127,14 +127,14 @@ def test_what_is_sealed_opens_with_its_key_for_its_subject_only(text: str, about
     box = sealed(key, text.encode(), about)
 
     assert opened(key, box, about) == text.encode()
-    for wrong in (
-        lambda: opened(bytes(b ^ 1 for b in key), box, about),
-        lambda: opened(key, box, about + "x"),
-        lambda: opened(key, box[:-1] + bytes([box[-1] ^ 1]), about),
-        lambda: opened(key, b"", about),
+    for with_key, what, whose in (
+        (bytes(b ^ 1 for b in key), box, about),
+        (key, box, about + "x"),
+        (key, box[:-1] + bytes([box[-1] ^ 1]), about),
+        (key, b"", about),
     ):
         with pytest.raises(VerificationFailed):
-            wrong()
+            opened(with_key, what, whose)
 
 
 def test_a_record_opens_while_its_key_is_there_and_never_again(vault: Vault) -> None:
