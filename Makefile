@@ -112,7 +112,7 @@ $(ALIBI): locks/alibi.txt
 
 # A tool that cannot be had is tried again the next time; the tests that need it say so, and under CI nothing may be
 # missing.
-$(OUTSIDE): $(MAIN)
+$(OUTSIDE): | $(MAIN)
 	@echo "Fetching the tools of others (.outside): about a minute the first time" >&2
 	@rm -f .outside/.installed-*
 	@if tests/outside/room/build .outside $(PY); then touch $@; else test "$${CI:-}" != true; fi
