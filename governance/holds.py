@@ -106,6 +106,9 @@ def require_disposable(reader: Reader, record: Record, *, rules: Retention) -> D
     return decision
 
 
+_NO_ACTS = ("person.known", "person.signed_in")
+
+
 def holds_of(rules: PolicyBundle) -> erasure.HoldsOf:
     """Return what knows which obligations stand against erasing a person: legal holds, and the period of identities.
 
@@ -141,7 +144,9 @@ def _whenever(record: Record) -> Record:
 
 def _last_act(reader: Reader, person: str) -> datetime | None:
     columns = ledger_tables.entries.c
-    found: datetime | None = reader.scalar(select(func.max(columns["at"])).where(columns.actor == person))
+    # Having been here is no act: else nobody who ever signed in could be forgotten.
+    acted = (columns.actor == person, columns.kind.not_in(_NO_ACTS))
+    found: datetime | None = reader.scalar(select(func.max(columns["at"])).where(*acted))
     return found
 
 

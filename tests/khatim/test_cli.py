@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from audit.checkpoint import NoteSigner
 from khatim.cli.main import app, main
-from khatim.errors import LedgerInvalid, Malformed
-from tests.support.people import ADEL, MONA, PAVEL, SAMI, VERA, Person
+from khatim.errors import Forbidden, LedgerInvalid, Malformed, PersonalData, SeparationOfDuties
+from khatim.vocabulary import Role
+from tests.support.people import ADEL, MONA, PAVEL, PETRA, SAMI, VERA, Person, person
 from tests.support.world import DATASET, MODEL, VIEW, ZONE, World
 
 VERSION = f"{MODEL}@1"
@@ -219,3 +220,36 @@ def test_every_command_explains_itself(words: list[str]) -> None:
 
     assert done.exit_code == 0
     assert "Usage:" in done.output
+
+
+# -- people --
+
+
+def test_a_privacy_officer_sees_who_somebody_is_and_two_people_erase_them(listening: tuple[World, str]) -> None:
+    nadia = person("Nadia", Role.VALIDATOR)  # decided nothing: who did stays known for as long as the decision is kept
+    petra, mona, guest = (Terminal(*listening, one) for one in (PETRA, MONA, nadia))
+    guest.run("whoami")
+    shown = petra.json("people", "show", nadia.ref, "--because", "the regulator asked")
+    assert (shown["display_name"], shown["erased"]) == (nadia.name, False)
+    with pytest.raises(Forbidden):
+        guest.run("people", "show", PETRA.ref, "--because", "I am curious")
+    why = ["--legal-basis", "PDPL Art 15", "--because", "left and asked for it"]
+    asked = petra.run("people", "erase", nadia.ref, *why)
+    [row] = petra.json("people", "erasures")
+    assert f"khatim people approve {row['id']}" in asked
+    with pytest.raises(SeparationOfDuties):
+        petra.run("people", "approve", row["id"])
+    try:
+        assert mona.json("people", "approve", row["id"])["state"] == "done"
+        assert petra.json("people", "show", nadia.ref, "--because", "is she gone?")["erased"]
+    finally:
+        for path in listening[0].parts.vault.graves.paths:  # other worlds share this folder
+            path.unlink(missing_ok=True)
+    assert nadia.ref in petra.run("people", "erasures")
+
+
+def test_a_reason_that_names_somebody_is_refused_with_advice(listening: tuple[World, str]) -> None:
+    with pytest.raises(PersonalData, match="e-mail address") as raised:
+        Terminal(*listening, PETRA).run("people", "show", VERA.ref, "--because", "asked by vera@hospital.ae")
+
+    assert "business reasons" in raised.value.advice
