@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from audit.streams.messages import Message, Told, severity
-from audit.streams.syslog import kind_of, members_of, said
+from audit.streams.rfc5424 import kind_of, members_of, said
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u2028\u2029]")
 _BREAK = re.compile(r"[\r\n\t]+")

@@ -7,7 +7,7 @@ from typing import Any
 
 from audit.events import moment
 from audit.streams.messages import Message, Told, severity
-from audit.streams.syslog import json_of, kind_of, members_of
+from audit.streams.rfc5424 import json_of, kind_of, members_of
 
 VERSION = "8.17.0"
 

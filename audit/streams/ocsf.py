@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from audit.streams.messages import Message, Told, severity
-from audit.streams.syslog import json_of, kind_of, members_of
+from audit.streams.rfc5424 import json_of, kind_of, members_of
 
 VERSION = "1.7.0"
 API, AUTHENTICATION, SESSION, ENTITY, COMPLIANCE, DETECTION = 6003, 3002, 3003, 3004, 2003, 2004

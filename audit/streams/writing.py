@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from audit.streams import cef, ecs, ocsf, syslog
+from audit.streams import cef, ecs, ocsf, rfc5424
 from audit.streams.messages import Format, Message
 
 
-def line(message: Message, form: Format, *, number: int = syslog.NUMBER) -> bytes:
+def line(message: Message, form: Format, *, number: int = rfc5424.NUMBER) -> bytes:
     """Return *message* in *form*, without the line feed that ends it in a file; it has none inside."""
     match form:
         case Format.SYSLOG:
-            return syslog.encode(message, number=number)
+            return rfc5424.encode(message, number=number)
         case Format.CEF:
             return cef.encode(message)
         case Format.OCSF:
@@ -23,11 +23,11 @@ def line(message: Message, form: Format, *, number: int = syslog.NUMBER) -> byte
     assert_never(form)
 
 
-def framed(message: Message, form: Format, *, number: int = syslog.NUMBER) -> bytes:
+def framed(message: Message, form: Format, *, number: int = rfc5424.NUMBER) -> bytes:
     """Return *message* as a frame for a syslog server: octet counting of RFC 6587 3.4.1, which RFC 5425 4.3 demands.
 
     Another format than syslog's own stands in a syslog message as its text.
     """
     text = None if form is Format.SYSLOG else line(message, form)
-    data = syslog.encode(message, number=number, text=text)
+    data = rfc5424.encode(message, number=number, text=text)
     return b"%d %s" % (len(data), data)

@@ -48,6 +48,8 @@ GRANTED: dict[Role, set[Action]] = {
     },
     Role.VALIDATOR: {Action.READ, Action.LEDGER_READ, Action.VERSION_EVALUATE, Action.VERSION_APPROVE},
     Role.PRIVACY_OFFICER: {
+        Action.HOLD_PLACE,
+        Action.HOLD_RELEASE,
         Action.READ,
         Action.LEDGER_READ,
         Action.VERSION_APPROVE,
@@ -65,6 +67,8 @@ GRANTED: dict[Role, set[Action]] = {
         Action.LEDGER_RECOVER,
     },
     Role.MODEL_RISK_APPROVER: {
+        Action.HOLD_PLACE,
+        Action.HOLD_RELEASE,
         Action.READ,
         Action.LEDGER_READ,
         Action.VERSION_APPROVE,
@@ -80,6 +84,8 @@ GRANTED: dict[Role, set[Action]] = {
         Action.LEDGER_RECOVER,
     },
     Role.PLATFORM_ENGINEER: {
+        Action.LEDGER_READ,
+        Action.STREAM_MANAGE,
         Action.READ,
         Action.AGENT_INVITE,
         Action.AGENT_RETIRE,
