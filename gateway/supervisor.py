@@ -265,8 +265,7 @@ class _Kept:
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "khatim", self._command]
-        root = str(ROOT)
-        self._child = subprocess.Popen(command, env=self._environment, cwd=root)  # noqa: S603 - ourselves
+        self._child = subprocess.Popen(command, env=self._environment, cwd=str(ROOT))  # noqa: S603 - ourselves
 
     def _keep(self) -> None:
         patience, began = _RESTART_S, time.monotonic()
