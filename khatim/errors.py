@@ -48,52 +48,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-PROBLEM_BASE = "https://khatim.dev/problems/"
+from khatim.faults import PROBLEM_BASE, KhatimError
 
-
-def _slug(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
-
-
-class KhatimError(Exception):
-    """Something went wrong inside Khatim."""
-
-    status: ClassVar[int] = 500
-    advice: str = ""
-
-    def __init__(self, detail: str = "", *, advice: str = "", **members: Any) -> None:
-        """Take the sentence for people, advice what to do, and RFC 9457 extension members (JSON values)."""
-        super().__init__(detail or self.title())
-        self.detail = detail or self.title()
-        self.members: Mapping[str, Any] = members
-        if advice:
-            self.advice = advice
-
-    @classmethod
-    def slug(cls) -> str:
-        """Return the last part of the problem type: ``GateNotSatisfied`` -> ``gate-not-satisfied``."""
-        return _slug(cls.__name__)
-
-    @classmethod
-    def title(cls) -> str:
-        """Return the first line of the docstring."""
-        return (cls.__doc__ or cls.__name__).splitlines()[0].rstrip(".")
-
-    def as_problem(self) -> dict[str, Any]:
-        """Return the problem+json body."""
-        body: dict[str, Any] = {
-            "type": PROBLEM_BASE + self.slug(),
-            "title": self.title(),
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if self.advice:
-            body["advice"] = self.advice
-        return {**{k: v for k, v in self.members.items() if k not in body}, **body}
+__all__ = ["PROBLEM_BASE", "KhatimError"]  # told anew from here, beside all that is defined below
 
 
 class Malformed(KhatimError):

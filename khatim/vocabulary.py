@@ -154,7 +154,7 @@ class Revoked(StrEnum):
 
 
 class Basis(StrEnum):
-    """Whom a claim rests on: a row, the registry's pen, a person's own credential, an agent, witnesses, outside time."""
+    """Whom a claim rests on: a row, the registry, a person's own credential, an agent, witnesses, outside time."""
 
     DECLARED = "declared"
     SERVER_ATTESTED = "server-attested"
