@@ -57,7 +57,6 @@ def receipt_of(reader: Read, showing: Shows, event: Annotated[str, Query(max_len
     return queries.receipt_of(reader, event, showing.policy)
 
 
-@router.head("/ledger/checkpoint", include_in_schema=False)
 @router.get("/ledger/checkpoint", response_class=Response, responses=TEXT)
 def checkpoint(reader: Shown, showing: Shows) -> Response:
     """Return the latest signed checkpoint that counts, with its cosignatures (C2SP tlog-checkpoint)."""
@@ -65,7 +64,6 @@ def checkpoint(reader: Shown, showing: Shows) -> Response:
     return Response(note, media_type="text/plain; charset=utf-8", headers=FRESH)
 
 
-@router.head("/ledger/tile/{path:path}", include_in_schema=False)
 @router.get("/ledger/tile/{path:path}", response_class=Response, responses=BYTES)
 def tile(reader: Shown, showing: Shows, path: str) -> Response:
     """Return one tile or entry bundle (C2SP tlog-tiles); it never changes."""
@@ -73,7 +71,6 @@ def tile(reader: Shown, showing: Shows, path: str) -> Response:
     return Response(data, media_type="application/octet-stream", headers=LASTING[showing.is_public])
 
 
-@router.head("/ledger/payload/{digest}", include_in_schema=False)
 @router.get("/ledger/payload/{digest}", response_class=Response, responses=BYTES)
 def payload(reader: Shown, showing: Shows, digest: str) -> Response:
     """Return a payload that was too large for its entry; it never changes."""

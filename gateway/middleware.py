@@ -21,6 +21,25 @@ HEADERS = {
 }
 
 
+class HeadOfLedger:
+    """ASGI middleware: the ledger's files answer HEAD as they answer GET, without the body (tlog-tiles)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap *app*."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or not scope["path"].startswith("/ledger/"):
+            await self.app(scope, receive, send)
+            return
+
+        async def bodiless(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app({**scope, "method": "GET"}, receive, bodiless)
+
+
 class FrontDoor:
     """ASGI middleware: bodies over *max_body* bytes are refused before they are read; artifacts never come this way."""
 

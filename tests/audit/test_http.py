@@ -7,14 +7,14 @@ import inspect
 
 import psycopg
 
-from audit.http import open_bulk_reader, open_reader, open_snapshot, open_transaction
+from audit.http import open_bulk_reader, open_reader, open_shown, open_snapshot, open_transaction
 from gateway import app
 from tests.support.http import Route, problem, routes_of
 from tests.support.people import SAMI
 from tests.support.world import World
 
 CREATE = "/v1/models/oncology/malignancy"
-OPENERS = {open_reader, open_bulk_reader, open_transaction, open_snapshot}
+OPENERS = {open_reader, open_bulk_reader, open_shown, open_transaction, open_snapshot}
 DEFERRED = """
 CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'inner words' USING ERRCODE = '23514'; END $$;
 CREATE CONSTRAINT TRIGGER no AFTER INSERT ON models DEFERRABLE INITIALLY DEFERRED

@@ -22,6 +22,7 @@ from khatim.cli.benchmarks import (
     rules,
     signatures,
     storing,
+    verifying,
 )
 from khatim.cli.benchmarks.figures import Section
 
@@ -47,6 +48,7 @@ def run(path: Path) -> None:
     sections += [
         measured("serve", predictions.measure),
         measured("zone store", storing.measure),
+        measured("verify a ledger", verifying.measure),
         measured("access decisions", decisions.measure),
         measured("residency and gates", rules.measure),
     ]
