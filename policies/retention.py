@@ -135,13 +135,13 @@ class Retention:
         if name and at < ends[name]:
             day = ends[name].date().isoformat()
             return _refused(name, found[name], f"{found[name].title}: {record.name} until {day}.", f"Wait until {day}.")
-        rule = found.get(name)
+        last = found.get(name)
         return Decision(
             allowed=True,
             rule=name or "retention/none",
             reason=f"No obligation to keep {record.name} is left.",
-            legal_basis=rule.basis if rule else "",
-            certainty=rule.certainty if rule else None,
+            legal_basis=last.basis if last else "",
+            certainty=last.certainty if last else None,
         )
 
     def overdue(self, record: Record, at: datetime) -> str:

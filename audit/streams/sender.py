@@ -88,10 +88,10 @@ class Sender:
             self.close()
             return None
         last = stored.checkpoint_at(conn)
-        size, following = (last.size if last else 0), row["following"]
+        size, following = (last.size if last else 0), int(row["following"])
         if self._transport is None:
             self._transport = self.opener(row)
-            self._again = max(row["start"], following - self._transport.resent)
+            self._again = max(int(row["start"]), following - self._transport.resent)
         start = min(self._again, following)
         # What is sent again ends where the cursor is, so that nothing is counted twice.
         end = min(start + self.batch, following if start < following else size)

@@ -115,7 +115,7 @@ class HttpsTransport:
         try:
             answer = self._client.post(self.url, content=gzip.compress(lines, 5, mtime=0), headers=headers)
         except httpx.HTTPError as lost:
-            raise Unavailable(f"{self.url} does not answer: {lost or type(lost).__name__}") from lost
+            raise Unavailable(f"{self.url} does not answer: {str(lost) or type(lost).__name__}") from lost
         if not answer.is_success:
             raise Unavailable(f"{self.url} answers {answer.status_code}", retry_after=answer.headers.get("retry-after"))
 

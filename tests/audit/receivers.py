@@ -123,4 +123,7 @@ def send(dsn: str, sink: str, folder: str) -> None:
 
 if __name__ == "__main__":
     verb, given = sys.argv[1], json.loads(sys.argv[2])
-    {"receive": receive, "send": send}[verb](*given)
+    if verb == "receive":
+        receive(*given)
+    else:
+        send(*given)

@@ -45,12 +45,12 @@ def streamed(ledger: LedgerDatabase) -> LedgerDatabase:
     return ledger
 
 
-def add_sink(ledger: LedgerDatabase, transport: str, form: str = "syslog", start: int = 0, **target: str) -> uuid.UUID:
+def add_sink(ledger: LedgerDatabase, transport: str, form: str = "syslog", **target: str) -> uuid.UUID:
     sink = uuid.uuid4()
     with ledger.connect() as conn:
         conn.execute(
-            "INSERT INTO sinks VALUES (%s, %s, 'ae-onshore', %s, %s, %s, %s, 'active', 'tests', 'tests', now())",
-            (sink, str(sink), form, transport, json.dumps(target), start),
+            "INSERT INTO sinks VALUES (%s, %s, 'ae-onshore', %s, %s, %s, 0, 'active', 'tests', 'tests', now())",
+            (sink, str(sink), form, transport, json.dumps(target)),
         )
     return sink
 
@@ -287,8 +287,8 @@ def test_nothing_is_lost_when_receiver_and_sender_are_killed_again_and_again(
                     first.kill()
                     first.wait()
                     break
-    for life in ("b", "c"):
-        with process("receive", int(port), str(tls / "server.pem"), "", f"{into}.{life}"):
+    for name in ("b", "c"):
+        with process("receive", int(port), str(tls / "server.pem"), "", f"{into}.{name}"):
             with process("send", dsn, str(sink), str(tls)):
                 grow(streamed, 150)
                 total += 150
