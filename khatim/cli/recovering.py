@@ -11,12 +11,12 @@ import typer
 
 from khatim.cli import output
 from khatim.cli.output import Json
-from khatim.cli.server import Data
 
 if TYPE_CHECKING:
     from audit.recovery import Plan
 
 recover_app = typer.Typer(help="Bring a ledger back that lost its end (after a restore).", no_args_is_help=True)
+Data = Annotated[Path, typer.Option("--data", envvar="KHATIM_DATA", help="The installation's folder.")]
 Source = Annotated[
     Path | None,
     typer.Option(
