@@ -79,6 +79,7 @@ def test_an_event_is_asked_for_by_what_the_answer_named(listening: tuple[World, 
             auditor.ledger.receipt("nothing")
     with client(url, world, DANA) as other, pytest.raises((NotFound, Forbidden)):
         other.ledger.receipt(events[0])
+    world.sequence()
     file = tmp_path / "receipt.json"
     run(url, world.token(ADEL), "ledger", "receipt", str(found.index), "-o", str(file))
     assert f"entry {found.index}" in run("", "", "ledger", "check-receipt", str(file), "--vkey", vkey_of(world))
