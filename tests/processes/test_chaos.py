@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from audit.checkpoint import NoteVerifier
+from audit.heads import HeadFile
 from audit.verify_database import verify_database
 from audit.walk import LedgerReport
 from gateway.embedded import EmbeddedDatabase
@@ -109,7 +110,9 @@ def test_a_lagging_standby_that_was_promoted_is_read_only_too(alone: Installatio
     primary = EmbeddedDatabase(alone.data / "postgres")
     standby = primary.folder / "standby"
     _write(alone, range(3))
-    primary._run("pg_basebackup", "-D", str(standby), "-R", "-d", primary.url("postgres", "postgres"))
+    source = primary.url("postgres", "postgres")
+    primary._run("pg_basebackup", "-D", str(standby), "-R", "--checkpoint=fast", "-d", source)
+    (standby / ".s.PGSQL.5432.lock").unlink()  # of the primary's socket, which lies in its folder
     lonely = f"-c unix_socket_directories='{standby}'"
     log = str(primary.folder / "standby.log")
     primary._run("pg_ctl", "-D", str(standby), "-l", log, "-o", lonely, "-w", "start")
@@ -142,14 +145,12 @@ def _write(installation: Installation, numbers: range) -> None:
     """Create models, and wait until their events are signed and known outside the database."""
     for number in numbers:
         installation.call("scientist", "POST", f"/v1/models/chaos/m{number}", {"tier": 2})
+    head = HeadFile(Instance(installation.data).head_file)
+    last = "SELECT note FROM ledger_checkpoints ORDER BY size DESC LIMIT 1"
+    waiting = "SELECT count(*) FROM ledger_outbox"
     with psycopg.connect(url_of(installation, "khatim_service"), autocommit=True) as conn:
-        head = Instance(installation.data).head_file
         installation.await_that(
-            lambda: (
-                conn.execute("SELECT note FROM ledger_checkpoints ORDER BY size DESC LIMIT 1").fetchone()
-                == (head.read_text(),)
-                and conn.execute("SELECT count(*) FROM ledger_outbox").fetchone() == (0,)
-            ),
+            lambda: conn.execute(waiting).fetchone() == (0,) and conn.execute(last).fetchone() == (head.highest(),),
             "the ledger lags",
         )
 
