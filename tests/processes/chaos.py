@@ -108,11 +108,22 @@ def kill_server(installation: Installation) -> None:
 
 
 def kill_sequencer(installation: Installation) -> None:
-    """Kill the sequencer's process; the server starts another one."""
-    mine = psutil.Process(installation.pid()).children()
-    found = [child for child in mine if "sequence" in child.cmdline()]
-    if found:
-        found[0].kill()
+    """Kill the sequencer's process, once one runs; the server starts another one."""
+    server, found = psutil.Process(installation.pid()), list[psutil.Process]()
+
+    def is_there() -> bool:
+        found[:] = [child for child in server.children() if _sequences(child)]
+        return bool(found)
+
+    installation.await_that(is_there, "no sequencer runs")
+    found[0].kill()
+
+
+def _sequences(process: psutil.Process) -> bool:
+    try:
+        return "sequence" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):  # the one before, which the server has not buried yet
+        return False
 
 
 def kill_database(installation: Installation) -> None:
