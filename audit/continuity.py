@@ -54,7 +54,7 @@ def contradicted(conn: Conn, size: int, known: Sequence[Epoch], head: KnownHead)
     later = [epoch.loss for epoch in known if epoch.loss and epoch.loss.old_note.startswith(f"{said.origin}\n")]
     if not later and (not known or said.origin != known[-1].origin):
         return f"{head.keeper} holds a checkpoint of {said.origin}, an epoch that this ledger does not have"
-    end, named = (later[0].lost_from, later[0].lost_to) if later and later[0] else (size, size)
+    end, named = (later[0].lost_from, later[0].lost_to) if later else (size, size)
     if end < said.size <= named:
         return ""  # the opening of the next epoch names these entries as lost
     if said.size > end:

@@ -17,6 +17,7 @@ from audit import appending, continuity, direct, entries, epochs, stored
 from audit.checkpoint import Checkpoint, NoteSigner, NoteVerifier, open_checkpoint, sign_checkpoint
 from audit.epochs import Epoch, origin_of
 from audit.heads import HeadKeeper, KnownHead, known_heads
+from audit.merkle import leaf_hash
 from audit.recovery import Decided, Plan, Way
 from audit.recovery_sources import LostEntries
 from audit.stored import Conn
@@ -144,7 +145,7 @@ def _put_back(write: Conn | None, read: Conn, size: int, known: Checkpoint, lost
             if entries.parse(entry, index).prev != head.prev:
                 raise LedgerInvalid(f"entry {index} does not follow from the one before", place=f"entry {index}")
             head.prev = entries.link_of(entry)
-            head.frontier.append(appending.leaf_hash(entry))
+            head.frontier.append(leaf_hash(entry))
     else:
         appending.add(write, head, told())
         _forget_waiting(write, back)

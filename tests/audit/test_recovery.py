@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +17,16 @@ from sqlalchemy import create_engine, select
 
 from audit import epoch_tables, epochs, export, halts, recovery, recovery_sources, recovery_work, stored
 from audit.canonical import canonical
-from audit.checkpoint import Checkpoint, NoteSigner, NoteVerifier
+from audit.checkpoint import Checkpoint, NoteSigner, NoteVerifier, sign_checkpoint
 from audit.epochs import Loss, origin_of
 from audit.heads import HeadFile
+from audit.merkle import leaf_hash
 from audit.recovery import Decided, Plan, Way
+from audit.recovery_events import RecoveryConfirmed
 from audit.recovery_work import Workbench
 from audit.sequencer import Safeguards, Sequencer
 from audit.transaction import Ledger
+from audit.verify import FolderSource
 from audit.verify_database import verify_database
 from audit.walk import LedgerReport
 from khatim.errors import (
@@ -140,11 +144,11 @@ def restored(ledger: LedgerDatabase, tmp_path: Path) -> Restored:
 
 
 @pytest.fixture
-def governed(ledger: LedgerDatabase) -> Ledger:
-    """Return the door for changes to the same database."""
+def governed(ledger: LedgerDatabase) -> Iterator[Ledger]:
+    """Yield the door for changes to the same database."""
     url = ledger.url("khatim_service").replace("postgresql://", "postgresql+psycopg://", 1)
     engine = create_engine(url, pool_size=1)
-    yield Ledger(engine, Permissive(), entity="tests")  # type: ignore[misc]
+    yield Ledger(engine, Permissive(), entity="tests")
     engine.dispose()
 
 
@@ -219,10 +223,10 @@ def _flip(path: Path) -> None:
 def test_kept_answers_and_receipts_put_entries_back(restored: Restored, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
-    other = recovery_sources.FromTiles(recovery_sources.FolderSource(restored.copy))
+    other = recovery_sources.FromTiles(FolderSource(restored.copy))
     known = Checkpoint.parse((restored.head.highest() or "").rpartition("\n\n")[0] + "\n")
     for index, (entry, _) in enumerate(other.between(401, b"", known), 401):
-        said = {"index": index, "leaf": _b64(recovery_sources.leaf_hash(entry)), "body": json.loads(entry)["event"]}
+        said = {"index": index, "leaf": _b64(leaf_hash(entry)), "body": json.loads(entry)["event"]}
         (kept / f"{index}.json").write_text(json.dumps(said))
     missing = (kept / "500.json").read_text()
     (kept / "500.json").unlink()
@@ -237,7 +241,7 @@ def test_kept_answers_and_receipts_put_entries_back(restored: Restored, tmp_path
 
 
 def _b64(data: bytes) -> str:
-    return recovery_sources.base64.b64encode(data).decode()
+    return base64.b64encode(data).decode()
 
 
 def test_a_new_epoch_commits_to_the_old_checkpoint_and_both_are_reported(restored: Restored) -> None:
@@ -270,7 +274,7 @@ def test_a_stale_head_of_the_old_epoch_stops_nobody_and_a_larger_one_does(restor
     (tmp_path / "ledger.head").write_text(old)  # killed between commit and file
     restored.drain()
     assert (restored.head.highest() or "").startswith(f"{ORIGIN}/2\n")
-    larger = recovery_work.sign_checkpoint(Checkpoint(ORIGIN, 700, bytes(32)), SIGNER)
+    larger = sign_checkpoint(Checkpoint(ORIGIN, 700, bytes(32)), SIGNER)
     (tmp_path / "ledger.head").write_text(larger)
     with pytest.raises(LedgerForked, match="size 700"):
         restored.sequencer().run_once()
@@ -325,7 +329,7 @@ def test_a_second_history_is_never_mixed_with_the_first(restored: Restored, tmp_
     ids=lambda changed: next(iter(changed)),
 )
 def test_an_opening_without_the_old_keys_word_is_an_event_like_any_other(changed: dict[str, object]) -> None:
-    note = recovery_work.sign_checkpoint(Checkpoint(ORIGIN, 601, bytes(32)), SIGNER)
+    note = sign_checkpoint(Checkpoint(ORIGIN, 601, bytes(32)), SIGNER)
     first = epochs.Epoch(1, ORIGIN, SIGNER.vkey, 0)
     second = epochs.Epoch(2, f"{ORIGIN}/2", signer_of(2).vkey, 401, DECIDED.loss(_plan(note)))
     event = json.loads(epochs.opening_body(second, SIGNER, OPENED))
@@ -384,7 +388,7 @@ def test_while_it_is_read_only_changes_are_refused_and_the_way_out_is_not(restor
             wait_until(lambda: halts.halt_of(conn) is not None)
         with pytest.raises(LedgerReadOnly), governed.transaction(LAYLA) as tx:
             tx.require(Action.AGENT_INVITE, Resource("agent", "one"))
-            tx.record(recovery.RecoveryConfirmed(about="agent:one", recovery="", plan="", requested_by=""))
+            tx.record(RecoveryConfirmed(about="agent:one", recovery="", plan="", requested_by=""))
         with governed.reading(LAYLA) as reader:
             assert reader.rows(select(epoch_tables.halts.c.error))[0].error == "ledger-forked"
         planned = restored.plan()
@@ -398,7 +402,7 @@ def test_while_it_is_read_only_changes_are_refused_and_the_way_out_is_not(restor
             wait_until(lambda: conn.execute("SELECT count(*) FROM ledger_outbox").fetchone() == (0,))
         with governed.transaction(LAYLA) as tx:
             tx.require(Action.AGENT_INVITE, Resource("agent", "one"))
-            tx.record(recovery.RecoveryConfirmed(about="agent:one", recovery="", plan="", requested_by=""))
+            tx.record(RecoveryConfirmed(about="agent:one", recovery="", plan="", requested_by=""))
     assert failed == []
 
 

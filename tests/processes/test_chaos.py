@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -69,11 +69,11 @@ def _report(found: dict[str, object]) -> None:
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Installation:
+def alone(tmp_path: Path) -> Iterator[Installation]:
     """Yield an installation for one test, which may break it."""
     made = Installation(tmp_path)
     made.up()
-    yield made  # type: ignore[misc]
+    yield made
     made.down()
 
 
