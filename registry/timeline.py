@@ -17,11 +17,11 @@ _MOVES = ("artifact.placed", "artifact.upload_authorised", "artifact.download_au
 
 def of(reader: Reader, digest: str) -> transfers.Timeline:
     """Return the copies and movements of *digest* in the zones that the actor may read; raises `NotFound`."""
-    rows = reader.scalars(select(Placement).where(Placement.digest == digest).order_by(Placement.placed_at))
+    rows = list(reader.scalars(select(Placement).where(Placement.digest == digest).order_by(Placement.placed_at)))
+    if not rows:
+        raise NotFound(f"no zone holds {digest[:80]}")
     copies = [row for row in rows if reader.may(Action.READ, row.resource)]
-    if not copies:
-        raise NotFound(f"no zone that you may read holds {digest[:80]}")
-    reader.require(Action.READ, copies[0].resource)
+    reader.require(Action.READ, (copies or rows)[0].resource)
     zones = {row.zone for row in copies}
     told = ledger.about(reader, [f"artifact:{digest}"])
     return transfers.Timeline(

@@ -26,6 +26,7 @@ FILES = [
     "formats.yaml",
     "runtime.yaml",
     "conditions.yaml",
+    "retention.yaml",
 ]
 
 
@@ -70,6 +71,7 @@ def test_every_file_counts(bundle: PolicyBundle, folder: Path, name: str) -> Non
         "formats.yaml": lambda path: edit(path, ".dill, ", ""),
         "runtime.yaml": lambda path: edit(path, "hours: 336", "hours: 335"),
         "conditions.yaml": lambda path: edit(path, "strength: 2", "strength: 3"),
+        "retention.yaml": lambda path: edit(path, "minimum_years: 5", "minimum_years: 6"),
     }
     changes[name](folder / name)
 
