@@ -27,7 +27,7 @@ class Certifier:
     authenticator: Authenticator
     office: Office
 
-    def certificate(self, body: Mapping[str, Any], token: str | None) -> dict[str, Any]:
+    def certificate(self, body: Mapping[str, Any], token: str | None, proof: str = "") -> dict[str, Any]:
         """Return the certificate chain for whoever *token* stands for, in Fulcio's JSON.
 
         Of the tokens of our own API only those of agents that are enrolled now count; a refusal of them is recorded.
@@ -38,4 +38,4 @@ class Certifier:
             with self.ledger.reading(self.authenticator.bearer(token)) as reader:
                 reader.require(Action.STATEMENT_SUBMIT, Resource("statement", "new", zone=reader.actor.zone or ""))
                 agents.of_actor(reader)
-        return self.office.signing_cert(body, token)
+        return self.office.signing_cert(body, token, proof)

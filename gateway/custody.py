@@ -25,7 +25,7 @@ from registry.signing.keys_transit import Transit
 from registry.signing.keys_unlock import Unlock, passphrase_from, private_file, secret_from
 from registry.signing.record import PublicRecord
 
-_KEPT = ("keys", "tombstones")  # beside the authority, what a kit holds of an installation
+_KEPT = ("keys", "tombstones", "authority/agents")  # beside the authority, what a kit holds of an installation
 
 
 @dataclass(frozen=True, slots=True)

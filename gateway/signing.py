@@ -27,6 +27,7 @@ from gateway.instance import Instance
 from khatim.errors import Misconfigured, Unavailable
 from khatim.settings import Settings, is_loopback
 from registry.signing import socket_server
+from registry.signing.agent_book import AgentBook
 from registry.signing.desk import LocalOffice
 from registry.signing.journal import Journal
 from registry.signing.office import Office
@@ -65,6 +66,7 @@ def local_office(settings: Settings, instance: Instance, clock: Clock = utc_now)
         clock,
         ClockGuard(clock, sources_of(settings, clock), settings.clock.tolerance_s, must_answer=settings.clock.required),
         Journal(instance.folder / "authority" / "signer.jsonl"),
+        AgentBook(instance.folder / "authority" / "agents" / "agents.jsonl"),
     )
 
 

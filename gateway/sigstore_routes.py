@@ -15,6 +15,7 @@ from audit.http import part
 from gateway.certifying import Certifier
 from registry.signing import authority_http, trust
 from registry.signing.office import Office
+from registry.signing.possession import HEADER
 
 Desk = Annotated[Office, Depends(part(Office))]
 Certificates = Annotated[Certifier, Depends(part(Certifier))]
@@ -38,7 +39,7 @@ def discovery(request: Request) -> dict[str, Any]:
 def signing_cert(request: Request, certificates: Certificates, body: dict[str, Any]) -> dict[str, Any]:
     """Issue a ten-minute certificate for the caller's key (Fulcio v2)."""
     token = authority_http.token_of(body, request.headers.get("authorization"))
-    return certificates.certificate(body, token)
+    return certificates.certificate(body, token, request.headers.get(HEADER, ""))
 
 
 @router.get(trust.TRUST_BUNDLE_PATH)

@@ -7,9 +7,11 @@ token from being used as another.  ``alg`` is pinned, so neither ``none`` nor HM
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -21,6 +23,8 @@ from khatim.errors import TokenExpired, Unauthenticated
 
 ALGORITHM = "EdDSA"
 LEEWAY = timedelta(seconds=5)
+PROOF_LIFE = timedelta(seconds=60)
+_PROOF = "dpop+jwt"  # RFC 9449 section 4.2
 _ALGORITHMS = {("RSA", ""): ("RS256", "PS256"), ("EC", "P-256"): ("ES256",), ("OKP", "Ed25519"): ("EdDSA",)}
 KINDS = frozenset({"access", "link", "session", "agent", "enrolment", "ticket", "job", "signing"})
 
@@ -151,6 +155,50 @@ def read(  # noqa: PLR0913 - what a token is judged by
         raise Unauthenticated(f"this is not a token of kind {kind!r}")
     _check_time(claims, at, grace)
     return claims
+
+
+def prove(key: Ed25519PrivateKey, *, method: str, address: str, token: str, at: datetime, **claims: Any) -> str:
+    """Prove that the holder of *key* makes this very request with *token* (RFC 9449); *claims* bind more of it."""
+    body = {
+        **claims,
+        "htm": method,
+        "htu": address,
+        "ath": _hashed(token),
+        "iat": int(at.timestamp()),
+        "jti": uuid.uuid4().hex,
+    }
+    public = jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return jwt.encode(body, key, algorithm=ALGORITHM, headers={"typ": _PROOF, "jwk": public})
+
+
+def read_proof(
+    proof: str, *, method: str, address: str, token: str, at: datetime
+) -> tuple[Ed25519PublicKey, Mapping[str, Any]]:
+    """Verify a proof that `prove` made for *token* and this request; return the key that made it, and the claims.
+
+    It says that somebody holds the key, not whose it is.  Raises `Unauthenticated` for any other proof.
+    """
+    try:
+        header = jwt.get_unverified_header(proof)
+        # The key comes with the proof: what it is worth is for the caller to say (RFC 9449 section 4.3).
+        key = jwt.PyJWK(dict(header["jwk"]), algorithm=ALGORITHM).key
+        options: Any = {"require": ["htm", "htu", "ath", "iat", "jti"], "verify_iat": False}
+        claims: dict[str, Any] = jwt.decode(proof, key, algorithms=[ALGORITHM], options=options)
+        issued = datetime.fromtimestamp(claims["iat"], UTC)
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise Unauthenticated("the proof of the agent's key is not valid") from error
+    if not isinstance(key, Ed25519PublicKey) or header.get("typ") != _PROOF:
+        raise Unauthenticated("the proof of the agent's key is not valid")
+    if (claims["htm"], claims["htu"], claims["ath"]) != (method, address, _hashed(token)):
+        raise Unauthenticated("the proof of the agent's key is for another request or another token")
+    if not -PROOF_LIFE <= at - issued <= PROOF_LIFE:
+        raise Unauthenticated("the proof of the agent's key is not of now; compare the clocks of both machines")
+    return key, claims
+
+
+def _hashed(token: str) -> str:
+    """Return the hash by which a proof names a token (RFC 9449 section 4.2, ``ath``)."""
+    return base64.urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode()
 
 
 def _check_time(claims: Mapping[str, Any], at: datetime, grace: timedelta) -> None:

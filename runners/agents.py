@@ -124,7 +124,12 @@ def note_presence(tx: Transaction) -> None:
 
 def door_of(reader: Reader, zone: str) -> str:
     """Return the address of the zone's door: of the newest active agent.  Raises `NotFound` when there is none."""
-    query = select(Agent.door).where(Agent.zone == zone, Agent.state == "active").order_by(Agent.id.desc()).limit(1)
+    query = (
+        select(Agent.door)
+        .where(Agent.zone == zone, Agent.state == "active")
+        .order_by(Agent.enrolled_at.desc())
+        .limit(1)
+    )
     door: str | None = reader.scalar(query)
     if door is None:
         raise NotFound(

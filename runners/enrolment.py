@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -16,6 +17,7 @@ from khatim.wire import answers, requests
 from khatim.wire import work as wire
 from policies.loading import PolicyBundle
 from registry.notary import Notary
+from registry.signing.office import Office
 from runners import agents
 from runners.agents import AUDIENCE, TokenIssuer
 from runners.events import AgentEnrolled, AgentInvited, AgentMoved
@@ -45,8 +47,13 @@ def invite(tx: Transaction, body: requests.Invite, *, issuer: TokenIssuer, rules
     return answers.Invitation(token=token, zone=body.zone, expires_at=expires)
 
 
-def redeem(tx: Transaction, body: wire.Enrol, *, issuer: TokenIssuer, notary: Notary) -> wire.Identity:
-    """Enrol an agent.  The actor is the bearer of the one-time token; a second use raises `LinkUsed`."""
+def redeem(  # noqa: PLR0913 - the body, its voucher, and who has a say
+    tx: Transaction, body: wire.Enrol, voucher: str, *, issuer: TokenIssuer, notary: Notary, office: Office
+) -> wire.Identity:
+    """Enrol an agent.  The actor is the bearer of the one-time token, *voucher*; a second use raises `LinkUsed`.
+
+    The agent's id is the token's, so that the signer, which keeps the agent's key, knows by itself whose it is.
+    """
     zone = tx.actor.zone
     if zone is None or not tx.actor.ref.startswith(PREFIX):
         raise Unauthenticated("only the bearer of an enrolment token may enrol")
@@ -55,8 +62,9 @@ def redeem(tx: Transaction, body: wire.Enrol, *, issuer: TokenIssuer, notary: No
     tx.lock(tx.actor.ref)
     if tx.scalar(select(Agent.id).where(Agent.enrolment == enrolment)) is not None:
         raise LinkUsed("this enrolment token was used before")
+    key = office.enrol(voucher, body.proof)
     row = Agent(
-        id=tx.new_id(),
+        id=uuid.UUID(enrolment),
         zone=zone,
         name=body.name,
         door=body.door,
@@ -65,7 +73,7 @@ def redeem(tx: Transaction, body: wire.Enrol, *, issuer: TokenIssuer, notary: No
         enrolment=enrolment,
     )
     tx.add(row)
-    tx.record(AgentEnrolled(about=row.ref, zone=zone, token=enrolment))
+    tx.record(AgentEnrolled(about=row.ref, zone=zone, token=enrolment, key=key))
     return _identity(row, tx, issuer=issuer, notary=notary)
 
 

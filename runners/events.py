@@ -24,6 +24,7 @@ class AgentEnrolled(Event):
 
     kind: ClassVar[str] = "agent.enrolled"
     token: str
+    key: str  # SHA-256 of the public key that the signer keeps for it, hexadecimal
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from audit.http import Read, SealedRoute, Tx, part
 from governance import queries
@@ -14,11 +14,21 @@ from khatim.wire import answers, requests
 from khatim.wire import revocations as wire_revocations
 from khatim.wire import work as wire
 from registry.routes import Pen, Rules
+from registry.signing.office import Office
 from runners import agents, completion, enrolment, jobs, tickets
 from runners.agents import TokenIssuer
 
 Issuer = Annotated[TokenIssuer, Depends(part(TokenIssuer))]
+Desk = Annotated[Office, Depends(part(Office))]
 router = APIRouter(prefix="/v1", tags=["runners"], route_class=SealedRoute)
+
+
+def bearer(request: Request) -> str:
+    """Return the token of the caller, who was identified by it already."""
+    return request.headers.get("authorization", "").partition(" ")[2].strip()
+
+
+Voucher = Annotated[str, Depends(bearer)]
 
 
 @router.post("/uploads", status_code=201)
@@ -52,9 +62,9 @@ def retire(tx: Tx, name: str, body: requests.Reason) -> answers.Agent:
 
 
 @router.post("/agent/enrolment", status_code=201)
-def enrol(tx: Tx, issuer: Issuer, pen: Pen, body: wire.Enrol) -> wire.Identity:
+def enrol(tx: Tx, issuer: Issuer, pen: Pen, desk: Desk, voucher: Voucher, body: wire.Enrol) -> wire.Identity:
     """Redeem a one-time token; the bearer of the token is the caller."""
-    return enrolment.redeem(tx, body, issuer=issuer, notary=pen)
+    return enrolment.redeem(tx, body, voucher, issuer=issuer, notary=pen, office=desk)
 
 
 @router.post("/agent/identity")

@@ -17,6 +17,7 @@ class Enrol(Request):
 
     name: str = Field(min_length=1, max_length=100)
     door: str = Field(pattern=r"^https?://[^\s/]+$", max_length=300)
+    proof: str = Field(min_length=1, max_length=4000)  # by the agent's own key, for this token (RFC 9449)
 
 
 class Renew(Request):

@@ -3,7 +3,7 @@
 
 What it signs on the word of whoever asks is little: approvals in a person's name, and the registry's own kinds.  Who
 wants a certificate must bring a token that this office itself verifies; a server that was taken over has none of the
-outside issuers' tokens.
+outside issuers' tokens, and none of the agents' own keys.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 from audit.clock import ClockGuard, ClockReading
 from khatim.errors import Forbidden, KhatimError
-from registry.signing import authority_http, statements
+from registry.signing import authority_http, possession, statements
+from registry.signing.agent_book import AgentBook
 from registry.signing.attesters import ATTESTERS
 from registry.signing.authority import Authority
 from registry.signing.identity import Identity, IdentityPolicy
@@ -45,6 +46,7 @@ class LocalOffice:
     clock: Callable[[], datetime]
     guard: ClockGuard
     journal: Journal
+    agents: AgentBook
     asker: str = "this process"
 
     @property
@@ -78,10 +80,21 @@ class LocalOffice:
             self.journal.signed(at, what="statement", who=identity, kind=kind, asker=self.asker)
             return LocalSigner(self.authority, identity, self.issuer, lambda: at).sign(statement)
 
-    def signing_cert(self, body: Mapping[str, Any], token: str) -> dict[str, Any]:
+    def enrol(self, voucher: str, proof: str) -> str:
+        """Register the key of a new agent; see `Office.enrol`."""
+        with self._noted("enrolment") as at:
+            asked = possession.enrolment(voucher, proof, self.vouching.key, issuer=self.issuer, at=at)
+            if self.agents.register(asked, at):
+                self.journal.enrolled(at, who=asked.agent, zone=asked.zone, key=asked.key, asker=self.asker)
+            return asked.key
+
+    def signing_cert(self, body: Mapping[str, Any], token: str, proof: str = "") -> dict[str, Any]:
         """Issue a certificate for whoever *token* stands for; see `Office.signing_cert`."""
         with self._noted("certificate") as at:
             vouched = self.vouching.vouch(token, at)
+            if vouched.agent:
+                key = possession.requester(body, token, proof, issuer=self.issuer, at=at)
+                self.agents.require(vouched.agent, vouched.zone, key)
             who = vouched.identity
             answer = authority_http.signing_cert(self.authority, body, who, at, challenge=vouched.challenge)
             self.journal.signed(at, what="certificate", who=who.name, issuer=who.issuer, asker=self.asker)
@@ -101,6 +114,7 @@ class LocalOffice:
         """Let go of the logs' files."""
         self.authority.close()
         self.journal.close()
+        self.agents.close()
 
     @contextmanager
     def _noted(self, what: str, **more: str) -> Iterator[datetime]:

@@ -44,6 +44,10 @@ class Journal:
         with self._lock:
             self._last = max(at, self._last or at)
 
+    def enrolled(self, at: datetime, **what: Any) -> None:
+        """Note that a key is about to be registered."""
+        self._write({"at": at.astimezone(UTC).isoformat(), "did": "enrolled", **what})
+
     def refused(self, at: datetime, why: str, **what: Any) -> None:
         """Note that something was asked for and not given."""
         self._write({"at": at.astimezone(UTC).isoformat(), "did": "refused", "why": why, **what})

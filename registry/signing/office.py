@@ -35,8 +35,19 @@ class Office(Protocol):
         """
         ...
 
-    def signing_cert(self, body: Mapping[str, Any], token: str) -> dict[str, Any]:
-        """Answer a certificate request (Fulcio v2) for whoever *token* stands for; raises `Unauthenticated`."""
+    def enrol(self, voucher: str, proof: str) -> str:
+        """Register the key of a new agent, for ever, under its one-time token; return the key's fingerprint.
+
+        *proof* is by that key (`registry.signing.possession`).  Raises `Unauthenticated`, and `Conflict` for an agent
+        that is known with another key.
+        """
+        ...
+
+    def signing_cert(self, body: Mapping[str, Any], token: str, proof: str = "") -> dict[str, Any]:
+        """Answer a certificate request (Fulcio v2) for whoever *token* stands for; raises `Unauthenticated`.
+
+        In the name of an agent only with its *proof*, by the key that it enrolled with.
+        """
         ...
 
     def timestamp(self, query: bytes) -> bytes:

@@ -29,6 +29,7 @@ from registry.signing import bundle, statements, timestamp
 from registry.signing.authority import Authority
 from registry.signing.certificates import HOSTILE, der
 from registry.signing.encoding import b64, strict_json
+from registry.signing.possession import HEADER
 from registry.signing.trust import LOG_ENTRIES_PATH, SIGNING_CERT_PATH, TIMESTAMP_PATH
 
 _NONCE_BITS = 64
@@ -114,16 +115,19 @@ class RemoteSigner:
         *,
         places: Places | None = None,
         keys: Callable[[], EllipticCurvePrivateKey] = _ephemeral,
+        prove: Callable[[bytes, str], str] | None = None,
     ) -> None:
         """Take a client whose base URL is the authority's host, and what returns a valid bearer token each time.
 
         *keys* gives the key to sign with: a fresh one by default, or one on a PKCS#11 token, which proves with its
-        certificate request that it is there.
+        certificate request that it is there.  *prove* makes an agent's proof from certificate request and token
+        (`registry.signing.possession.prove_request`).
         """
         self._http = http
         self._token_source = token_source
         self._places = places or Places()
         self._keys = keys
+        self._prove = prove
 
     def sign(self, statement: bytes) -> str:
         """Return the bundle over *statement*.
@@ -136,9 +140,9 @@ class RemoteSigner:
         """Return a certificate for *key*, asked for with a certificate request that the key signs."""
         request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
         pem = request.public_bytes(serialization.Encoding.PEM)
-        answer = self._json(
-            self._places.certificates, {"certificateSigningRequest": b64(pem)}, token=self._token_source()
-        )
+        token = self._token_source()
+        proof = self._prove(pem, token) if self._prove else ""
+        answer = self._json(self._places.certificates, {"certificateSigningRequest": b64(pem)}, token, proof)
         try:
             chain = answer["signedCertificateEmbeddedSct"]["chain"]["certificates"]
             certificate = x509.load_pem_x509_certificate(chain[0].encode())
@@ -163,8 +167,8 @@ class RemoteSigner:
         record = {"digest": b64(digest), "signature": {"content": b64(signature), "verifier": verifier}}
         return self._json(self._places.entries, {"hashedRekordRequestV002": record})
 
-    def _json(self, path: str, body: Mapping[str, Any], token: str = "") -> Mapping[str, Any]:
-        answer = self._post(path, bundle.dumps(body).encode(), "application/json", token)
+    def _json(self, path: str, body: Mapping[str, Any], token: str = "", proof: str = "") -> Mapping[str, Any]:
+        answer = self._post(path, bundle.dumps(body).encode(), "application/json", token, proof)
         try:
             found = strict_json(answer, "the answer")
         except Malformed as wrong:
@@ -173,9 +177,10 @@ class RemoteSigner:
             raise _not_understood("answer")
         return found
 
-    def _post(self, path: str, content: bytes, content_type: str, token: str = "") -> bytes:
+    def _post(self, path: str, content: bytes, content_type: str, token: str = "", proof: str = "") -> bytes:
         # The token goes to the certificate authority alone: whoever else saw it could sign in its bearer's name.
         headers = {"Content-Type": content_type, **({"Authorization": f"Bearer {token}"} if token else {})}
+        headers |= {HEADER: proof} if proof else {}
         try:
             response = self._http.post(path, content=content, headers=headers)
         except httpx.HTTPError as wrong:

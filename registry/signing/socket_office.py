@@ -20,7 +20,7 @@ from typing import Any
 from khatim.errors import KhatimError, Malformed, Unavailable, from_problem
 from registry.signing.encoding import strict_json
 from registry.signing.record import PublicRecord
-from registry.signing.socket_server import RECORD_PATH, SIGN_PATH, asked_to_sign
+from registry.signing.socket_server import ENROL_PATH, RECORD_PATH, SIGN_PATH, asked_to_sign
 from registry.signing.trust import LOG_ENTRIES_PATH, SIGNING_CERT_PATH, TIMESTAMP_PATH
 
 FRESH_S = 1.0  # how long a rotation may stay unnoticed here
@@ -72,9 +72,13 @@ class SocketOffice:
         """Have *statement* signed in the name of *identity*; see `Office.sign`."""
         return self._ask("POST", SIGN_PATH, asked_to_sign(identity, statement)).decode()
 
-    def signing_cert(self, body: Mapping[str, Any], token: str) -> dict[str, Any]:
-        """Ask for a certificate for whoever *token* stands for; the signer verifies it itself."""
-        return self._object(SIGNING_CERT_PATH, {"body": body, "token": token})
+    def enrol(self, voucher: str, proof: str) -> str:
+        """Have the key of a new agent registered; the signer verifies voucher and proof itself."""
+        return self._ask("POST", ENROL_PATH, json.dumps({"voucher": voucher, "proof": proof}).encode()).decode()
+
+    def signing_cert(self, body: Mapping[str, Any], token: str, proof: str = "") -> dict[str, Any]:
+        """Ask for a certificate for whoever *token* stands for; the signer verifies token and proof itself."""
+        return self._object(SIGNING_CERT_PATH, {"body": body, "token": token, "proof": proof})
 
     def timestamp(self, query: bytes) -> bytes:
         """Ask for a timestamp."""

@@ -24,7 +24,7 @@ from registry.signing.desk import LocalOffice
 from registry.signing.encoding import b64, members, strict_json, text_of, unb64
 from registry.signing.trust import LOG_ENTRIES_PATH, SIGNING_CERT_PATH, TIMESTAMP_PATH
 
-RECORD_PATH, CLOCK_PATH, SIGN_PATH = "/record", "/clock", "/sign"
+RECORD_PATH, CLOCK_PATH, SIGN_PATH, ENROL_PATH = "/record", "/clock", "/sign", "/enrolment"
 MOST = 8 * 1024 * 1024  # bytes of a request: above any statement
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _PATH_MOST = 107  # bytes: sockaddr_un(7)
@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Do what is asked, if the office does."""
         asked = {SIGN_PATH: self._sign, SIGNING_CERT_PATH: self._certify, LOG_ENTRIES_PATH: self._log}
-        self._answer({**asked, TIMESTAMP_PATH: self._stamp})
+        self._answer({**asked, TIMESTAMP_PATH: self._stamp, ENROL_PATH: self._enrol})
 
     def _answer(self, known: Mapping[str, Callable[[], bytes]]) -> None:
         try:
@@ -130,10 +130,16 @@ class _Handler(BaseHTTPRequestHandler):
         return self._office.sign(text_of(asked["identity"], "the identity"), statement).encode()
 
     def _certify(self) -> bytes:
-        asked = members(strict_json(self._body, "the request"), ("body", "token"), (), "the request")
+        asked = members(strict_json(self._body, "the request"), ("body", "token"), ("proof",), "the request")
         if not isinstance(asked["body"], dict):
             raise Malformed("the request for a certificate is not an object")
-        return json.dumps(self._office.signing_cert(asked["body"], text_of(asked["token"], "the token"))).encode()
+        token, proof = text_of(asked["token"], "the token"), text_of(asked.get("proof", ""), "the proof")
+        return json.dumps(self._office.signing_cert(asked["body"], token, proof)).encode()
+
+    def _enrol(self) -> bytes:
+        asked = members(strict_json(self._body, "the request"), ("voucher", "proof"), (), "the request")
+        proof = text_of(asked["proof"], "the proof")
+        return self._office.enrol(text_of(asked["voucher"], "the enrolment token"), proof).encode()
 
     def _stamp(self) -> bytes:
         return self._office.timestamp(self._body)

@@ -32,6 +32,8 @@ class Vouched:
 
     identity: Identity
     challenge: str
+    agent: str = ""  # the id, for an agent: a token alone does not earn a certificate in its name
+    zone: str = ""
 
 
 class Outsider(Protocol):
@@ -71,8 +73,8 @@ class Vouching:
             ref, zone = str(claims["sub"]), str(claims.get("zone", ""))
             if not ref.startswith("agent:") or not zone:
                 raise Unauthenticated("the token is not valid")
-            name = identity.agent(self.instance, zone, ref.removeprefix("agent:"))
-            return Vouched(Identity(name, self.issuer), ref)
+            agent = ref.removeprefix("agent:")
+            return Vouched(Identity(identity.agent(self.instance, zone, agent), self.issuer), ref, agent, zone)
         if kind != "signing" or not self.is_local:
             raise Unauthenticated("this token does not stand for anybody who signs", advice=_ADVICE)
         claims = tokens.read(token, self.key, audience=AUDIENCE, at=at, kind=kind)

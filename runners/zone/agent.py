@@ -109,7 +109,7 @@ class Agent:
             name=me.zone,
             agent=identity.agent(me.instance, me.zone, me.agent.removeprefix("agent:")),
             store=store,
-            signer=RemoteSigner(self.connection.http, self.connection.token),
+            signer=RemoteSigner(self.connection.http, self.connection.token, prove=self.connection.prove),
             formats=load_formats(),
             run_job=plan.run_job,
             scratch=plan.folder / "scratch",

@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from pydantic import BaseModel
 
-from khatim.errors import KhatimError, Unavailable, from_problem
+from khatim.errors import KhatimError, Misconfigured, Unavailable, from_problem
 from khatim.wire import answers, proofs, work
 from khatim.wire import revocations as wire_revocations
+from registry.signing import possession
 
+KEY = "identity.key"
 RENEW_BEFORE = timedelta(minutes=7)
 RETRIES = 5
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -30,6 +35,41 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def own_key(path: Path) -> Ed25519PrivateKey:
+    """Read the agent's own key (PEM, 0600), which never leaves it; made when it is not there yet.
+
+    Raises `Misconfigured` when it cannot be read, or others may.
+    """
+    if not path.exists():
+        made = Ed25519PrivateKey.generate()
+        pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        durably(path, pem)
+    try:
+        if path.stat().st_mode & 0o077:
+            raise Misconfigured(f"others may read the agent's key {path}", advice=f"chmod 600 {path}, and enrol anew.")
+        found = load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as wrong:
+        raise Misconfigured(f"the agent's key {path} cannot be read", advice="Enrol the agent anew.") from wrong
+    if not isinstance(found, Ed25519PrivateKey):
+        raise Misconfigured(f"the agent's key {path} is not Ed25519", advice="Enrol the agent anew.")
+    return found
+
+
+def durably(path: Path, content: bytes) -> None:
+    """Replace a file of the agent at once, readable for its account alone."""
+    draft = path.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 class Connection:
     """Calls as one agent.  Renews its identity in time and keeps it on disk (0600), so a restart needs no token."""
 
@@ -37,6 +77,7 @@ class Connection:
         """Speak to *server* (scheme, host, port); keep the identity in *folder*."""
         self.http = httpx.Client(base_url=server.rstrip("/"), timeout=30)
         self._file = folder / "identity.json"
+        self.key = own_key(folder / KEY)
         self._lock = threading.Lock()
         self._identity: work.Identity | None = None
         self._door = ""
@@ -58,7 +99,7 @@ class Connection:
     def enrol(self, token: str, name: str, door: str) -> work.Identity:
         """Redeem a one-time token."""
         self._door = door
-        body = work.Enrol(name=name, door=door)
+        body = work.Enrol(name=name, door=door, proof=possession.prove_enrolment(self.key, token, now()))
         self._keep(self._call(work.Identity, "POST", "/v1/agent/enrolment", body, token=token))
         return self.identity
 
@@ -74,6 +115,10 @@ class Connection:
             if self.identity.expires_at - now() < RENEW_BEFORE:
                 self._renew()
             return self.identity.token
+
+    def prove(self, csr: bytes, token: str) -> str:
+        """Return this agent's proof for a certificate request."""
+        return possession.prove_request(self.key, csr, token, self.identity.issuer, now())
 
     def claim(self) -> work.Work | None:
         """Claim the next job, or None."""
@@ -148,12 +193,7 @@ class Connection:
         self._keep(self._call(work.Identity, "POST", "/v1/agent/identity", body, token=self.identity.token))
 
     def _keep(self, identity: work.Identity) -> None:
-        draft = self._file.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(identity.model_dump_json())
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._file)
+        durably(self._file, identity.model_dump_json().encode())
         self._identity = identity
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def swapped(outcome: Json, _: HandAgent) -> None:
 
 def by_another_zone(outcome: Json, agent: HandAgent) -> None:
     """Let another zone's agent sign the model."""
-    elsewhere = HandAgent(agent.api, agent._notary, agent.ref, "ae-onshore", agent._clock)
+    elsewhere = HandAgent(agent.api, agent._notary, agent.ref, "ae-onshore", agent._clock, agent.key)
     named = [(one["path"], Digest.parse(one["digest"])) for one in outcome["files"]]
     outcome["model_signature"] = elsewhere.sign(oms.oms_statement("oncology-malignancy", named))
 
@@ -194,7 +195,7 @@ def test_an_agent_signs_over_http_with_a_key_that_never_leaves_it(ready: World) 
     good(ready.as_(SAMI).post(f"{VERSION}/evaluations"))
     job = ready.agent.claim_a(JobKind.EVALUATE)
     outcome = ready.agent.outcome_of(job)
-    remote = RemoteSigner(ready.http, lambda: ready.agent_token(ready.memory.agent))
+    remote = ready.agent.remote(ready.http)
     subject = [("model.onnx", Digest.parse(job["spec"]["model"]))]
     outcome["statement"] = remote.sign(statements.statement(subject, statements.TEST_RESULT, outcome["evaluation"]))
 
@@ -221,7 +222,9 @@ def test_a_person_gets_no_certificate(ready: World) -> None:
     ],
 )
 def test_the_authority_refuses_what_it_cannot_read(enrolled: World, path: str, body: Json) -> None:
-    problem(enrolled.agent.api.post(path, body), 422, "malformed")
+    token = enrolled.parts.local_tokens.sigstore(SAMI.ref, at=enrolled.clock(), ttl=timedelta(minutes=5))
+
+    problem(enrolled.bearer(token).post(path, body), 422, "malformed")
 
 
 def test_the_timestamp_authority_answers_nonsense_with_its_own_refusal(enrolled: World) -> None:

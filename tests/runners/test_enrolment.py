@@ -15,9 +15,14 @@ from tests.support.people import ADEL, DANA, PAVEL
 from tests.support.world import ABROAD, ONSHORE, ZONE, World
 
 ENROL = "/v1/agent/enrolment"
-BODY = {"name": "a1", "door": "http://127.0.0.1:9"}
+BODY = {"name": "a1", "door": "http://127.0.0.1:9", "proof": "x.y.z"}
 RENEW = {"door": "http://127.0.0.1:9"}
 BECAUSE = {"because": "the machine was sold"}
+
+
+def body_for(world: World, voucher: str) -> dict[str, Any]:
+    """Return what an agent sends to redeem *voucher*, with the proof by its own key."""
+    return {**BODY, "proof": world.proof(voucher)}
 
 
 def test_an_invitation_is_shown_once_and_only_its_id_is_recorded(world: World) -> None:
@@ -53,7 +58,7 @@ def test_an_invitation_that_cannot_be_read_is_refused(world: World, body: dict[s
 def test_the_token_makes_an_agent_of_its_zone_with_a_short_life(world: World) -> None:
     token = world.invite()
     world.told()
-    identity = good(world.bearer(token).post(ENROL, BODY))
+    identity = good(world.bearer(token).post(ENROL, body_for(world, token)))
     key = tokens.public_key(identity["token_key"])
     claims = tokens.read(identity["token"], key, audience="khatim", at=world.clock(), kind="agent")
     [event] = world.told()
@@ -68,25 +73,27 @@ def test_the_token_makes_an_agent_of_its_zone_with_a_short_life(world: World) ->
 
 def test_a_token_is_redeemed_once(world: World) -> None:
     token = world.invite()
-    good(world.bearer(token).post(ENROL, BODY))
-    body = problem(world.bearer(token).post(ENROL, BODY), 401, "link-used")
+    good(world.bearer(token).post(ENROL, body_for(world, token)))
+    body = problem(world.bearer(token).post(ENROL, body_for(world, token)), 401, "link-used")
 
     assert "tell your platform engineer" in body["advice"]
     assert world.sql("SELECT count(*) FROM agents") == [(1,)]
 
 
 def test_a_token_is_redeemed_once_also_when_used_at_once(world: World) -> None:
-    api = world.bearer(world.invite())
-    answers = world.together(*[lambda: api.post(ENROL, BODY)] * 5)
+    token = world.invite()
+    api, body = world.bearer(token), body_for(world, token)
+    answers = world.together(*[lambda: api.post(ENROL, body)] * 5)
 
     assert sorted(answer.status_code for answer in answers) == [201, 401, 401, 401, 401]
     assert world.sql("SELECT count(*) FROM agents") == [(1,)]
 
 
 def test_a_lost_answer_does_not_lose_the_agent(world: World) -> None:
-    api = world.bearer(world.invite())
-    first = good(api.post(ENROL, BODY, key="k"))
-    again = good(api.post(ENROL, BODY, key="k"))
+    token = world.invite()
+    api, body = world.bearer(token), body_for(world, token)
+    first = good(api.post(ENROL, body, key="k"))
+    again = good(api.post(ENROL, body, key="k"))
 
     assert first["agent"] == again["agent"]
 

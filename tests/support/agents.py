@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.canonical import canonical
 from khatim.vocabulary import Digest, JobKind
 from registry.notary import Notary
-from registry.signing import oms, predicates, statements
+from registry.signing import oms, possession, predicates, statements
 from registry.signing.predicates import Run
+from registry.signing.signer import RemoteSigner
 from tests.support.http import Api, good
 
 Json = dict[str, Any]
@@ -40,11 +43,25 @@ def file(path: str, *words: object, role: str = "weights", size: int = 100) -> J
     return {"path": path, "digest": digest(*words), "size": size, "role": role}
 
 
+def key_of(ref: str) -> Ed25519PrivateKey:
+    """Return the own key of the agent *ref*: made up from its name, so that a copied world knows it, too."""
+    return Ed25519PrivateKey.from_private_bytes(sha256(ref.encode()).digest())
+
+
 class HandAgent:
     """One enrolled agent of one zone."""
 
-    def __init__(self, api: Api, notary: Notary, ref: str, zone: str, clock: Callable[[], datetime]) -> None:
-        """Act as the agent *ref*, through *api*, with the notary's pen in its name."""
+    def __init__(
+        self,
+        api: Api,
+        notary: Notary,
+        ref: str,
+        zone: str,
+        clock: Callable[[], datetime],
+        key: Ed25519PrivateKey,
+    ) -> None:
+        """Act as the agent *ref*, through *api*, with the notary's pen in its name; it enrolled with *key*."""
+        self.key = key
         self.api = api
         self.ref = ref
         self.zone = zone
@@ -91,6 +108,14 @@ class HandAgent:
         return self.api.post("/v1/agent/artifacts", body)
 
     # -- the pen --
+
+    def remote(self, http: httpx.Client) -> RemoteSigner:
+        """Return the signer that a real agent has: it asks over HTTP, and proves with its own key."""
+
+        def prove(csr: bytes, token: str) -> str:
+            return possession.prove_request(self.key, csr, token, self._notary.issuer, self._clock())
+
+        return RemoteSigner(http, self.api.bearer, prove=prove)
 
     def sign(self, statement: bytes) -> str:
         """Sign a statement in this agent's name."""

@@ -96,6 +96,10 @@ class Api:
         self.http = http
         self._token = token
 
+    def bearer(self) -> str:
+        """Return a token as the next call would send it."""
+        return self._token() if self._token else ""
+
     def call(
         self, method: str, path: str, body: Any = None, *, key: str = "", headers: Mapping[str, str] | None = None
     ) -> httpx.Response:

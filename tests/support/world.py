@@ -32,11 +32,12 @@ from gateway.sign_in import Authenticator
 from khatim import tokens
 from khatim.settings import Settings
 from khatim.vocabulary import JobKind
+from registry.signing import possession
 from registry.signing.desk import LocalOffice
 from registry.signing.journal import Journal
 from registry.signing.signer import LocalSigner
 from runners.agents import AUDIENCE
-from tests.support.agents import FEATURES, HandAgent, digest
+from tests.support.agents import FEATURES, HandAgent, digest, key_of
 from tests.support.http import BASE, Api, InProcess, good
 from tests.support.people import APPROVERS, DANA, EVERYBODY, PAVEL, PETRA, SAMI, VERA, Person
 from tests.support.postgres import MIGRATED, Postgres
@@ -137,7 +138,20 @@ class World:
 
     def agent_of(self, ref: str, zone: str = ZONE) -> HandAgent:
         """Return the agent *ref* of *zone*, played by hand."""
-        return HandAgent(Api(self.http, lambda: self.agent_token(ref, zone)), self.parts.notary, ref, zone, self.clock)
+        api = Api(self.http, lambda: self.agent_token(ref, zone))
+        return HandAgent(api, self.parts.notary, ref, zone, self.clock, key_of(ref))
+
+    def proof(self, voucher: str) -> str:
+        """Return the proof that goes with an enrolment, by the key of the agent that *voucher* makes."""
+        claims = tokens.read(
+            voucher,
+            self.parts.issuer.key.public_key(),
+            audience=AUDIENCE,
+            at=self.clock(),
+            kind="enrolment",
+            grace=timedelta(days=2),  # the registry judges whether it is over
+        )
+        return possession.prove_enrolment(key_of(f"agent:{claims['jti']}"), voucher, self.clock())
 
     def agent_token(self, ref: str, zone: str = ZONE, **ttl: float) -> str:
         """Return an identity token such as an agent holds after each renewal."""
@@ -238,8 +252,9 @@ class World:
 
     def enrol(self, zone: str = ZONE) -> HandAgent:
         """Enrol an agent."""
-        body = {"name": f"agent of {zone}", "door": "http://127.0.0.1:9"}
-        identity = good(self.bearer(self.invite(zone)).post("/v1/agent/enrolment", body))
+        voucher = self.invite(zone)
+        body = {"name": f"agent of {zone}", "door": "http://127.0.0.1:9", "proof": self.proof(voucher)}
+        identity = good(self.bearer(voucher).post("/v1/agent/enrolment", body))
         return self.agent_of(identity["agent"], zone)
 
     def place(self, *words: object, tags: Sequence[str] = ("health.ae",), size: int = 100, by: Person = SAMI) -> str:

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from khatim.cli.benchmarks.figures import Section, longer, timed
 from khatim.cli.benchmarks.installation import ZONE, Installation, parts_of
 from khatim.vocabulary import Digest
 from khatim.wire import requests
 from khatim.wire import work as wire
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 TIMES = 200
 TIMES_OVER_HTTP = 100
@@ -20,8 +25,9 @@ def measure(here: Installation) -> Section:
     import httpx
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from registry.signing import statements
+    from registry.signing import possession, statements
     from registry.signing.signer import RemoteSigner
     from registry.signing.verification import verify_bundle
 
@@ -36,8 +42,13 @@ def measure(here: Installation) -> Section:
     bundles: list[str] = []
     signed = timed("sign in the server's process", lambda n: bundles.append(here_signer.sign(statement(n))), TIMES)
     with httpx.Client(base_url=here.url, timeout=30) as http:
-        agent = _enrolled(here, http)
-        away = RemoteSigner(http, lambda: agent.token)
+        own = Ed25519PrivateKey.generate()
+        agent = _enrolled(here, http, own)
+
+        def prove(csr: bytes, token: str) -> str:
+            return possession.prove_request(own, csr, token, agent.issuer, datetime.now(UTC))
+
+        away = RemoteSigner(http, lambda: agent.token, prove=prove)
         remote = timed(
             "sign from an agent, three calls over HTTP",
             lambda n: away.sign(statement(n, statements.TEST_RESULT)),
@@ -75,11 +86,12 @@ def measure(here: Installation) -> Section:
     )
 
 
-def _enrolled(here: Installation, http: object) -> wire.Identity:
+def _enrolled(here: Installation, http: object, own: Ed25519PrivateKey) -> wire.Identity:
     """Enrol an agent, as `khatim agent run` does at its first start."""
     import httpx
 
     from khatim.wire import answers
+    from registry.signing import possession
 
     if not isinstance(http, httpx.Client):
         raise TypeError(type(http).__name__)
@@ -87,6 +99,7 @@ def _enrolled(here: Installation, http: object) -> wire.Identity:
     asked = requests.Invite(zone=ZONE).model_dump()
     invited = http.post("/v1/agents/invitations", json=asked, headers={"Authorization": f"Bearer {engineer}"})
     token = answers.Invitation.model_validate(invited.raise_for_status().json()).token
-    body = wire.Enrol(name="bench", door="http://127.0.0.1:1").model_dump()
+    proof = possession.prove_enrolment(own, token, datetime.now(UTC))
+    body = wire.Enrol(name="bench", door="http://127.0.0.1:1", proof=proof).model_dump()
     enrolled = http.post("/v1/agent/enrolment", json=body, headers={"Authorization": f"Bearer {token}"})
     return wire.Identity.model_validate(enrolled.raise_for_status().json())

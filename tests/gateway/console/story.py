@@ -12,20 +12,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.transaction import Transaction
 from gateway import app
 from gateway.composition import Parts
 from governance import approvals, deployments, evaluations, promotion
 from governance.tables import Evidence
+from khatim import tokens
 from khatim.errors import KhatimError
 from khatim.vocabulary import NOBODY, Actor, ActorKind, Digest, Role, Stage
 from khatim.wire import work as wire
 from policies.facts import Transition
 from registry import artifacts, datasets, manifests, people, queries, versions
-from registry.signing import oms, statements
+from registry.signing import oms, possession, statements
 from registry.tables import ModelVersion
 from runners import enrolment
+from runners.agents import AUDIENCE
 
 PATH = "oncology/malignancy@1"
 PAGE = "/console/models/oncology/malignancy/versions/1"
@@ -106,10 +109,17 @@ class Story:
 
     def enrol(self) -> None:
         """Let the zone's agent join with a one-time token."""
-        newcomer = Actor(f"enrolment:{uuid.uuid4()}", ActorKind.AGENT, frozenset({Role.AGENT}), ZONE)
-        issuer, body = self.wiring.local_tokens.issuer, wire.Enrol(name="agent-1", door="http://127.0.0.1:1")
+        issuer, name, at = self.wiring.local_tokens.issuer, str(uuid.uuid4()), datetime.now(UTC)
+        newcomer = Actor(f"enrolment:{name}", ActorKind.AGENT, frozenset({Role.AGENT}), ZONE)
+        voucher = tokens.issue(
+            issuer.key, kind="enrolment", subject=newcomer.ref, audience=AUDIENCE, issuer=issuer.issuer, at=at,
+            ttl=timedelta(minutes=5), zone=ZONE, jti=name,
+        )  # fmt: skip
+        proof = possession.prove_enrolment(Ed25519PrivateKey.generate(), voucher, at)
+        body = wire.Enrol(name="agent-1", door="http://127.0.0.1:1", proof=proof)
+        notary, office = self.wiring.notary, self.wiring.office
         with self.wiring.ledger.transaction(newcomer) as tx:
-            known = enrolment.redeem(tx, body, issuer=issuer, notary=self.wiring.notary)
+            known = enrolment.redeem(tx, body, voucher, issuer=issuer, notary=notary, office=office)
         self.agent = Actor(known.agent, ActorKind.AGENT, frozenset({Role.AGENT}), ZONE)
 
     def register(self) -> None:

@@ -26,6 +26,7 @@ from khatim.errors import ClockUnreliable, Malformed, Misconfigured, SignatureIn
 from khatim.vocabulary import Digest
 from registry.signing import bundle as bundles
 from registry.signing import identity, socket_server, statements, trust
+from registry.signing.agent_book import AgentBook
 from registry.signing.authority import Authority
 from registry.signing.backends import private_sigstore
 from registry.signing.backends.key_only import DEGRADED, KeyOnlySigner, hint_of, verify_key_only
@@ -65,7 +66,10 @@ def root_of(authority: Authority) -> TrustRoot:
 
 def office_over(authority: Authority, clock: Clock, journal: Path, guard: ClockGuard | None = None) -> LocalOffice:
     vouching = Vouching("demo", ISSUER, Ed25519PrivateKey.generate().public_key())
-    return LocalOffice(authority, ISSUER, vouching, clock, guard or ClockGuard(clock), Journal(journal))
+    return LocalOffice(
+        authority, ISSUER, vouching, clock, guard or ClockGuard(clock), Journal(journal),
+        AgentBook(journal.with_name("agents.jsonl")),
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
