@@ -15,6 +15,7 @@ from audit.showing import Showing
 from audit.transaction import Ledger
 from gateway import (
     composition,
+    exception_routes,
     hold_routes,
     housekeeping,
     people_routes,
@@ -77,7 +78,7 @@ def create(parts: Parts) -> FastAPI:
     problems.install(app)
     for module in (
         audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
-        people_routes, hold_routes, stream_routes, sigstore_routes,
+        people_routes, hold_routes, stream_routes, sigstore_routes, exception_routes,
     ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(pages.router)

@@ -119,6 +119,7 @@ class VersionPromoted(Event):
     because: str
     gate: str
     policy: str
+    excepted: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from audit.events import moment
 from audit.transaction import Reader
 from governance import queries
 from governance.tables import Approval, Evidence, Finding
+from governance.waiver_tables import Waiver
 from khatim.errors import SignatureInvalid
 from khatim.vocabulary import Digest, FileRole, Role, Stage, VersionStatus
 from policies import facts as values
@@ -98,6 +100,11 @@ def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
             _evidence(row, version, nodes[0].statements, court) for row in queries.evidence_of(reader, version.ref)
         ),
         approvals=tuple(_approval(row, nodes[0].statements, court) for row in approvals),
+        waivers=tuple(
+            _waiver(row, nodes[0].statements, court)
+            for row in queries.waivers_of(reader, version.ref)
+            if row.approved_by is not None
+        ),
         residency=transfers.decide(reader, movement, rules, lambda: (version.ref, f"artifact:{version.digest}")),
         open_findings=_open(findings),
         is_signature_verified=_is_signed(version, nodes[0].statements, court),
@@ -174,6 +181,54 @@ def _is_approved(row: Approval, about: Sequence[Statement], court: Court) -> boo
         said.get("binding"),
         said.get("expiresAt"),
     ) == (row.approver, row.role, row.binding, moment(row.expires_at))
+
+
+def waived(row: Waiver, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an approver signs who gives a waiver: what was asked for, and what *given* adds to its row.
+
+    The row must say the same for as long as it is to excuse anything.
+    """
+    return {
+        "approver": given["approved_by"],
+        "requester": row.requested_by,
+        "rule": row.rule,
+        "binding": given["binding"],
+        "excuses": given["excuses"],
+        "reason": row.reason,
+        "control": row.control,
+        "approvedAt": moment(given["approved_at"]),
+        "expiresAt": moment(given["expires_at"]),
+    }
+
+
+def _waiver(row: Waiver, about: Sequence[Statement], court: Court) -> values.Waiver:
+    never = datetime.min.replace(tzinfo=UTC)
+    return values.Waiver(
+        ref=row.ref,
+        rule=row.rule,
+        binding=values.Binding.parse(row.binding),
+        excuses=frozenset(row.excuses),
+        requester=row.requested_by,
+        approver=row.approved_by or "",
+        at=row.approved_at or never,
+        expires=row.expires_at or never,
+        is_signed=_is_waived(row, about, court),
+        revoked_at=None if row.state == "approved" else row.ended_at or row.approved_at,
+    )
+
+
+def _is_waived(row: Waiver, about: Sequence[Statement], court: Court) -> bool:
+    """Whether the approver's own signed statement says what the row says."""
+    statement = next((one for one in about if one.id == row.statement_id), None)
+    if statement is None or row.approved_by is None or row.expires_at is None:
+        return False
+    try:
+        verified = court.check(statement, statements.WAIVER, [])
+    except SignatureInvalid:
+        return False
+    return verified.identity == court.notary.person(row.approved_by) and dict(verified.predicate) == waived(
+        row, vars(row)
+    )
 
 
 def _open(findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -106,6 +106,7 @@ def gate_report(  # noqa: PLR0913 - a version, a transition, a zone, and what de
         is_open=bool(decision),
         met=[dict(one.as_members()) for one in decision.met],
         unmet=[dict(one.as_members()) for one in decision.unmet],
+        excepted=[dict(one.as_members()) for one in decision.excepted],
     )
 
 

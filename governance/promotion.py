@@ -10,8 +10,8 @@ from khatim.errors import Conflict, FormatRefused, GateNotSatisfied
 from khatim.vocabulary import Action, Stage
 from policies import gates
 from policies.facts import Transition
-from policies.gates import GateDecision
 from policies.loading import PolicyBundle
+from policies.outcomes import GateDecision
 from policies.requirements import Kind
 from registry import queries
 from registry.notary import Notary
@@ -28,7 +28,7 @@ def promote(  # noqa: PLR0913 - what moves, where to, why, and what decides
         raise Conflict(f"{path} stands in {to.value} already")
     if to is Stage.NONE:
         raise Conflict(f"{path} does not go back to the beginning of its life", advice="Archive it, or go on.")
-    require_open(tx, version, Transition(to.value), zone=version.zone, notary=notary, rules=rules)
+    decision = require_open(tx, version, Transition(to.value), zone=version.zone, notary=notary, rules=rules)
     before, version.stage = version.stage, to.value
     tx.record(
         VersionPromoted(
@@ -40,6 +40,7 @@ def promote(  # noqa: PLR0913 - what moves, where to, why, and what decides
             because=because,
             gate=to.value,
             policy=str(rules.digest),
+            excepted=[one.as_members() for one in decision.excepted],
         )
     )
     return version

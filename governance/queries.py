@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from audit.transaction import Reader
 from governance.tables import Approval, Deployment, Evidence, Finding, MonitorRun
+from governance.waiver_tables import Waiver
 from registry import identified as by_id
 
 identified, page_of = by_id.one, by_id.page
@@ -22,6 +23,11 @@ def evidence_of(reader: Reader, ref: str) -> list[Evidence]:
 def approvals_of(reader: Reader, ref: str) -> list[Approval]:
     """Return the approvals of *ref*, oldest first, whatever their state."""
     return list(reader.scalars(select(Approval).where(Approval.about == ref).order_by(Approval.id)))
+
+
+def waivers_of(reader: Reader, ref: str) -> list[Waiver]:
+    """Return the waivers of *ref*, oldest first, whatever their state."""
+    return list(reader.scalars(select(Waiver).where(Waiver.about == ref).order_by(Waiver.id)))
 
 
 def approvals_of_many(reader: Reader, refs: Sequence[str]) -> list[Approval]:

@@ -21,8 +21,8 @@ import httpx
 from khatim.calls.artifacts import Artifacts
 from khatim.calls.connection import Connection
 from khatim.calls.data import Datasets, Features
-from khatim.calls.jobs import Jobs
 from khatim.calls.holds import Holds
+from khatim.calls.jobs import Jobs
 from khatim.calls.models import Models, Versions
 from khatim.calls.operation import Deployments, Findings, Monitors
 from khatim.calls.people import People
@@ -31,6 +31,7 @@ from khatim.calls.revocations import Revocations
 from khatim.calls.streams import Streams
 from khatim.calls.training import Authorisations, Trainings
 from khatim.calls.transfers import Transfers
+from khatim.calls.waivers import Waivers
 from khatim.calls.zones import Agents, Zones
 from khatim.wire import answers
 
@@ -57,6 +58,7 @@ class Client:
         self.authorisations = Authorisations(self.connection)
         self.trainings = Trainings(self.connection)
         self.transfers = Transfers(self.connection)
+        self.waivers = Waivers(self.connection)
         self.models = Models(self.connection)
         self.versions = Versions(self.connection)
         self.deployments = Deployments(self.connection)

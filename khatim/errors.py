@@ -18,6 +18,7 @@
     │   ├── ResidencyRefused               bytes may not be there
     │   ├── GateNotSatisfied               a requirement of the transition is unmet
     │   ├── SeparationOfDuties             the same person on both sides
+    │   ├── WaiverRefused                  this requirement may not be excused so
     │   ├── OutsideAuthorisation           the run is not inside a standing authorisation
     │   ├── FormatRefused                  the file format may not be served or promoted
     │   ├── TicketRefused                  the zone door does not honour this ticket
@@ -108,6 +109,13 @@ class NotFound(KhatimError):
     status = 404
 
 
+class EntryArchived(KhatimError):
+    """The entry has left the database and lies in an archive."""
+
+    status = 410
+    advice = "Read it from the archive that is named; proofs about it need the file, the tiles stay here."
+
+
 class Refused(KhatimError):
     """A rule said no."""
 
@@ -128,6 +136,10 @@ class GateNotSatisfied(Refused):
 
 class SeparationOfDuties(Refused):
     """The same person may not do both."""
+
+
+class WaiverRefused(Refused):
+    """This requirement may not be excused so."""
 
 
 class OutsideAuthorisation(Refused):

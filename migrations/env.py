@@ -10,10 +10,12 @@ from sqlalchemy import Connection, create_engine, text
 
 import audit.answers
 import audit.endorsements_tables
+import audit.archive_tables
 import audit.ledger_tables
 import audit.streams.tables
 import governance.hold_tables
 import governance.tables
+import governance.waiver_tables
 import registry.authority_tables
 import registry.erasure_tables
 import registry.revocation_tables

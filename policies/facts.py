@@ -95,6 +95,32 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """One requirement excused for one version until a day, by two people.  `is_signed`: the approver's statement holds.
+
+    `binding` is what the version was when it was excused; `excuses` names the findings that were open then.  A waiver
+    never meets a requirement: it stands beside it until it ends.
+    """
+
+    ref: str
+    rule: str
+    binding: Binding
+    excuses: frozenset[str]
+    requester: str
+    approver: str
+    at: datetime
+    expires: datetime
+    is_signed: bool
+    revoked_at: datetime | None = None
+
+    def is_live(self, at: datetime) -> bool:
+        """Whether it is signed by another person than asked, and stands at *at*."""
+        is_revoked = self.revoked_at is not None and self.revoked_at <= at
+        is_four_eyes = bool(self.approver) and self.approver != self.requester
+        return self.is_signed and is_four_eyes and self.at <= at < self.expires and not is_revoked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """A metric with its confidence interval; None where it could not be computed."""
 
@@ -152,6 +178,7 @@ class Facts:
     files: tuple[FileFact, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
     residency: Decision | None = None
     open_findings: tuple[str, ...] = ()
     is_signature_verified: bool = False

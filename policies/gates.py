@@ -8,78 +8,16 @@ somebody who is neither requester nor author anywhere in the lineage; a person c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import assert_never
 
-from khatim.vocabulary import Certainty, Decision, Role, VersionStatus
+from khatim.vocabulary import Decision, Role, VersionStatus
+from policies import waivers
 from policies.facts import Approval, Binding, Evidence, Facts, Transition, Verdict
+from policies.outcomes import GateDecision, Outcome
 from policies.quorum import saturated
 from policies.requirements import TIERS, UNDECLARED, Gates, Kind, Requirement, Separation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one requirement says: met, or why not and what to do."""
-
-    rule: str
-    title: str
-    reason: str = ""
-    legal_basis: str = ""
-    certainty: Certainty | None = None
-    advice: str = ""
-
-    def as_members(self) -> dict[str, str]:
-        """Return JSON members; empty ones are left out."""
-        pairs = {
-            "rule": self.rule,
-            "title": self.title,
-            "reason": self.reason,
-            "legal_basis": self.legal_basis,
-            "certainty": self.certainty.value if self.certainty else "",
-            "advice": self.advice,
-        }
-        return {key: value for key, value in pairs.items() if value}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateDecision:
-    """The answer of a gate.  True when open; `unmet` says what is missing."""
-
-    transition: Transition
-    met: tuple[Outcome, ...]
-    unmet: tuple[Outcome, ...]
-    policy: str
-
-    def __bool__(self) -> bool:
-        """Return whether the gate is open: something was asked and nothing is unmet."""
-        return bool(self.met) and not self.unmet
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """The rule ids that are unmet."""
-        return tuple(one.rule for one in self.unmet)
-
-    @property
-    def advice(self) -> tuple[str, ...]:
-        """What to do about each unmet requirement, without repetition."""
-        return tuple(dict.fromkeys(one.advice for one in self.unmet if one.advice))
-
-    @property
-    def reason(self) -> str:
-        """One sentence for people."""
-        if self:
-            return f"All {len(self.met)} requirements for {self.transition.value} are met."
-        return f"Not met for {self.transition.value}: {'; '.join(one.reason for one in self.unmet)}."
-
-    def as_members(self) -> dict[str, Any]:
-        """Return problem+json extension members and event fields."""
-        return {
-            "transition": self.transition.value,
-            "policy": self.policy,
-            "met": [one.rule for one in self.met],
-            "unmet": [one.as_members() for one in self.unmet],
-        }
 
 
 def binding_of(gates: Gates, transition: Transition, facts: Facts) -> Binding:
@@ -115,6 +53,8 @@ def evaluate(gates: Gates, transition: Transition, facts: Facts, at: datetime) -
     lacking = _lacking_approvals(gates, transition, facts, at)
     met: list[Outcome] = []
     unmet: list[Outcome] = []
+    excepted: list[Outcome] = []
+    binding = binding_of(gates, transition, facts)
     for rule, one in gate.items():
         found = lacking.get(rule) if one.kind is Kind.APPROVALS else _shortfall(gates, one, facts, at)
         outcome = Outcome(
@@ -125,8 +65,14 @@ def evaluate(gates: Gates, transition: Transition, facts: Facts, at: datetime) -
             certainty=one.certainty,
             advice=_advice(one, facts) if found else "",
         )
-        (unmet if found else met).append(outcome)
-    return GateDecision(transition=transition, met=tuple(met), unmet=tuple(unmet), policy=gates.policy)
+        waiver = waivers.excusing(rule, one, binding, facts, at) if found else None
+        if waiver is not None:
+            excepted.append(replace(outcome, waiver=waiver.ref, expires=waiver.expires))
+        else:
+            (unmet if found else met).append(outcome)
+    return GateDecision(
+        transition=transition, met=tuple(met), unmet=tuple(unmet), excepted=tuple(excepted), policy=gates.policy
+    )
 
 
 def may_approve(gates: Gates, facts: Facts, approver: str, role: Role, at: datetime) -> Decision:
@@ -235,11 +181,26 @@ def _shortfall(gates: Gates, one: Requirement, facts: Facts, at: datetime) -> st
             return _unproven(one, newest_evidence(facts, one.evidence), at)
         case Kind.STILL_APPROVED:
             lacking = _lacking_approvals(gates, Transition.PRODUCTION, facts, at)
-            return f"no longer approved for production: {', '.join(lacking.values())}" if lacking else None
+            if lacking:
+                return f"no longer approved for production: {', '.join(lacking.values())}"
+            return _lapsed(gates, facts, at)
         case Kind.APPROVALS:
             raise AssertionError("approvals are counted together")
         case _:
             assert_never(one.kind)
+
+
+def _lapsed(gates: Gates, facts: Facts, at: datetime) -> str | None:
+    """Return in words what a waiver excused for production and excuses no more, None when nothing."""
+    asked = gate_of(gates, Transition.PRODUCTION, facts)
+    binding = binding_of(gates, Transition.PRODUCTION, facts)
+    for past in waivers.past(facts, at):
+        one = asked.get(past.rule)
+        if one is None or waivers.excusing(past.rule, one, binding, facts, at) is not None:
+            continue
+        if found := _shortfall(gates, one, facts, at):
+            return f"the waiver of {past.rule} has ended: {found}"
+    return None
 
 
 def _unservable(facts: Facts) -> str | None:

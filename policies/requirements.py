@@ -15,6 +15,7 @@ from khatim.vocabulary import Certainty, Role, Stage
 from policies.facts import Measure, Transition
 from policies.zones import STRICT
 
+YEAR_DAYS: Final = 366
 TIERS: Final = frozenset({1, 2, 3})  # 1 is the strictest
 # A version that says nothing about its data is asked what personal data is asked.
 UNDECLARED: Final = frozenset({"personal"})
@@ -36,6 +37,11 @@ class Kind(StrEnum):
     EVIDENCE = "evidence"
     APPROVALS = "approvals"
     STILL_APPROVED = "still-approved"
+
+
+# What a waiver may ever excuse.  The rest holds always, whatever a file says: scan, residency, signature, provenance,
+# revocation, and approvals, which carry the separation of duties.
+EXCUSABLE: Final = frozenset({Kind.EVIDENCE, Kind.NO_FINDINGS})
 
 
 class Separation(StrEnum):
@@ -99,6 +105,7 @@ class Requirement:
     roles: frozenset[Role] = frozenset()  # kind approvals: any of these
     count: int = 1
     max_validity_days: float | None = None
+    waivable: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a requirement that lacks what its kind needs."""
@@ -111,6 +118,8 @@ class Requirement:
             raise ValueError(f"kind {self.kind.value} says too little: stages, evidence or roles are missing")
         if self.count < 1:
             raise ValueError("count: at least 1")
+        if self.waivable and self.kind not in EXCUSABLE:
+            raise ValueError(f"waivable: kind {self.kind.value} is never waived")
 
     def applies(self, transition: Transition, tier: int, tags: frozenset[str]) -> bool:
         """Whether this is asked of such a version."""
@@ -131,6 +140,27 @@ class SeparationRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaiverRule:
+    """How long a requirement may be excused, in days by risk tier.  A tier that is left out has no waivers."""
+
+    __pydantic_config__ = STRICT
+
+    title: str
+    basis: str
+    certainty: Certainty
+    max_days: Mapping[int, float]
+    advice: str = ""
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a tier that there is not, and a waiver without an end."""
+        if not self.max_days.keys() <= TIERS:
+            raise ValueError(f"max_days: of {sorted(TIERS)}")
+        if not all(0 < days <= YEAR_DAYS for days in self.max_days.values()):
+            raise ValueError(f"max_days: more than 0 and at most {YEAR_DAYS} days")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
     """``gates.yaml`` as read; `policy` is the digest of the bundle."""
 
@@ -138,6 +168,7 @@ class Gates:
 
     requirements: Mapping[str, Requirement]
     separation: Mapping[Separation, SeparationRule]
+    waivers: WaiverRule
     policy: str = ""
 
     def __post_init__(self) -> None:

@@ -15,8 +15,8 @@ from governance.tables import Approval, Deployment, Evidence
 from khatim.vocabulary import Action, Digest, Role, Stage, VersionStatus
 from policies import gates
 from policies.facts import Facts, Transition
-from policies.gates import Outcome
 from policies.loading import PolicyBundle
+from policies.outcomes import Outcome
 from policies.requirements import Kind, Requirement
 from registry.lineage import Node
 from registry.tables import ModelVersion
@@ -61,7 +61,8 @@ def gate_of(case: Case) -> parts.Gate | None:
         return None
     decision = gates.evaluate(case.rules.gates, case.transition, case.known, case.reader.now)
     asked = gates.gate_of(case.rules.gates, case.transition, case.known)
-    outcomes = [*((one, True) for one in decision.met), *((one, False) for one in decision.unmet)]
+    open_ones = (*decision.unmet, *decision.excepted)
+    outcomes = [*((one, True) for one in decision.met), *((one, False) for one in open_ones)]
     order = list(asked)
     outcomes.sort(key=lambda pair: order.index(pair[0].rule) if pair[0].rule in asked else -1)
     return parts.Gate(
@@ -78,8 +79,9 @@ def _requirement(outcome: Outcome, asked: Requirement | None, *, is_met: bool) -
         roles = listed([named("role", role.value) for role in sorted(asked.roles)])
         reason = words("%(given)s of %(needed)s approvals in force. Who may give it: %(roles)s.",
                        given=counted[1], needed=counted[2], roles=roles)  # fmt: skip
+    excused = words("Excused by a waiver until %(day)s.", day=f"{outcome.expires:%Y-%m-%d}") if outcome.expires else ""
     return parts.Requirement(
-        outcome.rule, outcome.title, is_met, reason, outcome.advice, outcome.legal_basis, outcome.certainty
+        outcome.rule, outcome.title, is_met, reason, outcome.advice, outcome.legal_basis, outcome.certainty, excused
     )
 
 
@@ -177,7 +179,7 @@ def _open_step(case: Case, gate: parts.Gate, approve: parts.ApproveForm | None) 
         roles = listed([named("role", role.value) for role in approve.roles])
         text = words("Your approval is asked for, in the role: %(roles)s.", roles=roles)
         return parts.NextStep("act", text, words("What it will be bound to stands on this page."))
-    unmet = [one for one in gate.requirements if not one.is_met]
+    unmet = [one for one in gate.requirements if not one.is_met and not one.excused]
     if unmet:
         return parts.NextStep("wait", words("Not all requirements for production are met."), unmet[0].text)
     if promote_to(case) is not None:

@@ -18,6 +18,7 @@ from jinja2.ext import babel_extract
 
 from gateway.console import rendering
 from gateway.console.language import FOLDER, LANGUAGES, Language, catalogue
+from khatim import errors
 from khatim.errors import KhatimError
 from policies.loading import PolicyBundle
 
@@ -57,14 +58,14 @@ def _errors() -> Iterator[tuple[str, _Ids]]:
     while waiting:
         error = waiting.pop(0)
         yield from (("khatim/errors.py", text) for text in (error.title(), error.advice) if text)
-        waiting.extend(child for child in error.__subclasses__() if child.__module__ == KhatimError.__module__)
+        waiting.extend(child for child in error.__subclasses__() if child.__module__ == errors.__name__)
 
 
 def _gates() -> Iterator[tuple[str, _Ids]]:
     """Yield what the shipped gates say; a customer's overlay brings its own words."""
     gates = PolicyBundle.load().gates
     pairs = [(rule.title, rule.advice) for rule in gates.requirements.values()]
-    pairs += [(rule.title, rule.advice) for rule in gates.separation.values()]
+    pairs += [(rule.title, rule.advice) for rule in (*gates.separation.values(), gates.waivers)]
     yield from (("policies/gates.yaml", text) for pair in pairs for text in pair if text)
 
 

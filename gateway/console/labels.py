@@ -208,6 +208,7 @@ LABELS: dict[Group, dict[str, str]] = {
         "https://slsa.dev/provenance/v1": mark("Provenance"),
         "https://in-toto.io/attestation/test-result/v0.1": mark("Test result"),
         "https://khatim.dev/attestations/approval/v1": mark("Approval"),
+        "https://khatim.dev/attestations/waiver/v1": mark("Waiver"),
         "https://khatim.dev/attestations/deployment/v1": mark("Deployment"),
     },
     "job": {
@@ -235,6 +236,7 @@ LABELS: dict[Group, dict[str, str]] = {
         "policy": mark("Policy"),
         "finding": mark("Finding"),
         "unmet": mark("Unmet"),
+        "excepted": mark("Excepted"),
         "action": mark("Action"),
         "transition": mark("Transition"),
         "met": mark("Met"),

@@ -56,6 +56,7 @@ class Requirement:
     advice: Phrase = ""  #: what to do when unmet
     legal_basis: str = ""  #: where the requirement comes from
     certainty: Certainty | None = None  #: how well that source was checked
+    excused: Phrase = ""  #: until when a waiver excuses it, when one does
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ ARABIC = {
     "No gate was asked to open.": "لم يُطلب فتح أي بوابة.",
     "The gate at the time of export": "البوابة وقت التصدير",
     "Requirement": "المتطلب",
+    "Excepted": "مستثنى",
     "Met": "مستوفى",
     "Unmet": "غير مستوفى",
     "Rule": "القاعدة",

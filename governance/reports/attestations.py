@@ -20,6 +20,7 @@ _WORDS = {
     statements.OMS_SIGNATURE: "model-signature",
     statements.TEST_RESULT: "test-result",
     statements.APPROVAL: "approval",
+    statements.WAIVER: "waiver",
     statements.DEPLOYMENT: "deployment",
 }
 _ABOUT_MAX = 80

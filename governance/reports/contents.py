@@ -18,8 +18,8 @@ from governance.reports.measures import Evaluation
 from governance.reports.sheets import Sheet
 from khatim.vocabulary import Digest, Stage
 from policies.facts import Transition
-from policies.gates import GateDecision
 from policies.loading import PolicyBundle
+from policies.outcomes import GateDecision
 from registry import queries as registered
 from registry.lineage import Node as Made
 from registry.notary import Notary

@@ -21,6 +21,7 @@ from khatim.cli import (
     streams,
     transfers,
     verifying,
+    waiving,
     witness,
 )
 from khatim.errors import KhatimError
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for module in (
     server, agents, data, models, auditing, ledger, authority, witness, verifying, revoking, people, transfers, streams,
+    waiving,
 ):  # fmt: skip
     module.install(app)
 

@@ -259,9 +259,11 @@ def version_gate(
         output.dump(report.model_dump(mode="json"))
         return
     screen = output.console()
-    for mark, colour, lines in (("✓", "green", report.met), ("✗", "red", report.unmet)):
+    marks = (("✓", "green", report.met), ("~", "yellow", report.excepted), ("✗", "red", report.unmet))
+    for mark, colour, lines in marks:
         for line in lines:
-            screen.print(f"[{colour}]{mark}[/]", output.cell(f"{line.get('rule', '')}: {line.get('reason', '')}"))
+            until = f" ({line['waiver']}, until {line['expires']})" if line.get("waiver") else ""
+            screen.print(f"[{colour}]{mark}[/]", output.cell(f"{line['rule']}: {line.get('reason', '')}{until}"))
     output.say(f"the gate to {report.gate} is {'open' if report.is_open else 'closed'}")
 
 

@@ -44,6 +44,7 @@ class GateReport(Answer):
     is_open: bool
     met: list[dict[str, Any]]
     unmet: list[dict[str, Any]]
+    excepted: list[dict[str, Any]] = Field(default=[])
 
 
 class Entry(Answer):

@@ -27,6 +27,7 @@ DEFAULT_ATTESTERS: Mapping[str, Sequence[str]] = {
     statements.TEST_RESULT: ("agent/*/*",),
     statements.OMS_SIGNATURE: ("agent/*/*",),
     statements.APPROVAL: ("person/*",),
+    statements.WAIVER: ("person/*",),
     statements.DEPLOYMENT: ("service/*",),
     statements.ENGAGEMENT: ("service/*",),
     statements.REVOCATIONS: ("service/registry",),

@@ -90,6 +90,10 @@ TRANSFER = {
     "valid_to": "2099-01-01T00:00:00+04:00",
     "details": {"importer_party": "party:vendor", "legal_basis_locator": "register/17"},
 }  # fmt: skip
+WAIVER = {
+    "rule": "production/health-discrimination", "days": 10, "because": "the new cohort is small",
+    "control": "every answer is read by a doctor",
+}  # fmt: skip
 REGISTER = {"zone": ZONE, "files": [{"path": "m.onnx", "digest": digest("wdbc.csv"), "size": 100}]}
 # Everything that is mounted and asks for a permission.  A list without actions shows everybody what they may see.
 ROUTES: dict[str, Ask] = {
@@ -160,6 +164,14 @@ ROUTES: dict[str, Ask] = {
         READ, Action.VERSION_APPROVE, path=f"{VERSION}/approvals", body={"role": "{role}", "meaning": "I approve"}
     ),
     f"GET {A_VERSION}/gates/{{transition}}": ask(READ, path=f"{VERSION}/gates/production"),
+    f"GET {A_VERSION}/waivers": ask(READ, path=f"{VERSION}/waivers"),
+    f"POST {A_VERSION}/waivers": ask(READ, Action.WAIVER_REQUEST, path=f"{VERSION}/waivers", body=WAIVER),
+    "POST /v1/waivers/{name}/approval": ask(
+        READ, Action.WAIVER_APPROVE, path="/v1/waivers/{waiver}/approval", body=BECAUSE
+    ),
+    "POST /v1/waivers/{name}/revocation": ask(
+        READ, Action.WAIVER_REVOKE, path="/v1/waivers/{other_waiver}/revocation", body=BECAUSE
+    ),
     f"POST {A_VERSION}/promotions": ask(
         READ, Action.VERSION_PROMOTE, path=f"{VERSION}/promotions", body={"to": "production", **BECAUSE}
     ),
@@ -236,6 +248,7 @@ ROUTES: dict[str, Ask] = {
     ),
     "GET /v1/agent/orders": agents_only(Action.JOB_CLAIM),
     "GET /v1/agent/revocations": agents_only(Action.JOB_CLAIM),
+    "GET /v1/agent/trust": agents_only(Action.JOB_CLAIM),
     "POST /v1/agent/deployments/{name}/halt": agents_only(
         Action.JOB_REPORT, zone=ZONE, path="/v1/agent/deployments/{deployment}/halt", body={"number": 1, **BECAUSE}
     ),
@@ -371,7 +384,13 @@ def scene(worlds: Worlds) -> Iterator[Scene]:
         pavel = world.as_(person("Pavel", Role.PLATFORM_ENGINEER))
         for name in ("siem", "siem-old"):
             good(pavel.post("/v1/sinks", {**SINK, "name": name}))
+        waiver, other_waiver = (
+            good(asking.post(f"{VERSION}/waivers", {**WAIVER, "rule": rule}))["id"]
+            for rule in ("production/evaluated", "production/no-findings")
+        )
         names = {
+            "waiver": waiver,
+            "other_waiver": other_waiver,
             "revocation": revoked,
             "hold": hold,
             "person": forgotten,
