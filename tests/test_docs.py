@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 import typer
@@ -172,7 +172,10 @@ def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
 def variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """Yield the environment variable of every setting."""
     for name, field in model.model_fields.items():
-        inner = [kind for kind in (field.annotation, *getattr(field.annotation, "__args__", ())) if _is_group(kind)]
+        # A list of groups is one variable with JSON in it; only an optional group is looked into.
+        is_list = get_origin(field.annotation) in {list, tuple}
+        within = () if is_list else (field.annotation, *get_args(field.annotation))
+        inner = [kind for kind in within if _is_group(kind)]
         if inner:
             yield from variables(inner[0], f"{prefix}{name}__".upper())
         else:

@@ -15,7 +15,7 @@ from khatim.cli import output
 from khatim.cli.connection import Data, Server, Token, open_client
 from khatim.cli.output import Json
 from khatim.errors import Malformed
-from khatim.vocabulary import Digest
+from khatim.vocabulary import Basis, Digest
 
 RootOption = Annotated[
     Path | None,
@@ -60,7 +60,11 @@ def verify(
     quorum: QuorumOption = 1,
     *,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail as well when an approval does not count, or something fell since.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Fail as well when an approval does not count, something fell since, or a --witness is missing.",
+        ),
     ] = False,
     as_json: Json = False,
     server: Server = "",
@@ -75,18 +79,21 @@ def verify(
         return
     from khatim.cli.judging import judge
     from khatim.cli.verdicts import judgement_as_json, show_judgement
+    from khatim.cli.witnessing import circumstances_of
 
     with open_client(server, token, data) as client:
         dossier = client.versions.dossier(target)
+        around = circumstances_of(client, dossier, vkey, witness, quorum)
     root, told = root_of(trusted_root, dossier.trusted_root)
     now = datetime.now(UTC)
-    found = judge(dossier, root, at=moment_of(at) if at else now, now=now, known=known_list)
+    found = judge(dossier, root, at=moment_of(at) if at else now, now=now, known=known_list, around=around)
     if as_json:
         output.dump(judgement_as_json(found, root=told))
     else:
         show_judgement(output.console(), found, root=told)
     counts = bool(found.consents) and all(one.counts for one in found.consents) and not found.fallen
-    if found.faults or (strict and not counts):
+    seen = not witness or all(Basis.WITNESSED in one.bases for node in found.stations for one in node.statements)
+    if found.faults or (strict and not (counts and seen)):
         raise typer.Exit(1)
 
 
@@ -102,7 +109,7 @@ def show_file(
     as_json: bool,
     strict: bool,
 ) -> None:
-    """Verify an engagement and print what it holds; with *strict*, fail when a statement of it does not hold now."""
+    """Verify an engagement and print it; with *strict*, fail when a statement does not hold now or lacks witnesses."""
     from governance.reports import bundle
     from khatim.cli.verdicts import show_engagement
 
@@ -119,7 +126,8 @@ def show_file(
         output.dump(output.plain(report))
     else:
         show_engagement(output.console(), report)
-    if strict and not all(one.now_holds for one in report.statements_found):
+    seen = not witness or all(Basis.WITNESSED in one.rests_on for one in report.statements_found)
+    if strict and not (seen and all(one.now_holds for one in report.statements_found)):
         raise typer.Exit(1)
 
 
