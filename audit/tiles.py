@@ -120,13 +120,16 @@ def encode_bundle(entries: Iterable[bytes]) -> bytes:
 def decode_bundle(data: bytes) -> list[bytes]:
     """Split an entry bundle; raises `Malformed` if the lengths do not add up."""
     entries: list[bytes] = []
-    at = 0
-    while at < len(data):
-        start = at + 2
-        at = start + int.from_bytes(data[at:start], "big")
-        if at > len(data) or start > len(data):
-            raise Malformed("the entry bundle ends inside an entry")
-        entries.append(data[start:at])
+    at, end = 0, len(data)
+    try:
+        while at < end:
+            start = at + 2
+            at = start + (data[at] << 8 | data[at + 1])
+            entries.append(data[start:at])
+    except IndexError:
+        at = -1
+    if at != end:
+        raise Malformed("the entry bundle ends inside an entry")
     return entries
 
 

@@ -47,8 +47,8 @@ def measure() -> Section:
     return Section(
         "Verifying a ledger",
         f"{ENTRIES:,} entries of {size / ENTRIES:,.0f} bytes in a folder of tiles, in the page cache. To verify is: "
-        "every leaf hashed and compared with its tile, every link of the chain hashed and compared, every event "
-        "parsed, every tile and the root derived, the checkpoint's signature. That is two hashes an entry and one an "
+        "every leaf hashed and compared with its tile, every link of the chain hashed and compared, kind and moment "
+        "of every event read, every tile and the root derived, the checkpoint's signature. That is two hashes an entry and one an "
         "inner node. The anchors hash the bundles' bytes once: as one stream, and entry by entry.",
         (ours, shared, streamed, each),
         (
