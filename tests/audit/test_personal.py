@@ -106,8 +106,8 @@ def test_a_refusal_is_told_whatever_was_written_into_it(world: World) -> None:
 
 FLOORS = ("audit.events", "registry.events", "governance.events", "runners.events", "gateway.console.sessions")
 NAMES_OF_PEOPLE = {"name", "display_name", "full_name", "email", "address", "phone", "ip", "printed_name"}
-# The name of a machine's agent, given by a platform engineer, and the address of its zone's door.
-OF_MACHINES = {"AgentEnrolled.name"}
+# The names of a zone's agent and of a stream's receiver, given by those who run the machines.
+OF_MACHINES = {"AgentEnrolled.name", "SinkAdded.name", "SinkChanged.name", "SinkTested.name"}
 
 
 def kinds_of(cls: type[Event]) -> Iterator[type[Event]]:
@@ -140,7 +140,7 @@ def test_no_name_and_no_address_of_anybody_stands_in_the_ledger_of_a_whole_story
         world.sequence()
         ledger = b"\n".join(
             bytes(row[0])
-            for row in world.sql("SELECT entry FROM ledger_entries UNION ALL SELECT payload FROM ledger_payloads")
+            for row in world.sql("SELECT entry FROM ledger_entries UNION ALL SELECT body FROM ledger_payloads")
         )
     text = ledger.decode()
 
