@@ -157,7 +157,7 @@ def halted(tx: Transaction, name: str, body: wire.Halted) -> Deployment:
     return row
 
 
-def orders(reader: Reader) -> wire.Orders:
+def orders(reader: Reader, notary: Notary) -> wire.Orders:
     """Return what every endpoint of the acting agent's zone must do now."""
     agent = of_actor(reader)
     endpoints = [
@@ -170,7 +170,19 @@ def orders(reader: Reader) -> wire.Orders:
         )
         for row in governed.deployments_in(reader, agent.zone)
     ]
-    return wire.Orders(at=reader.now, endpoints=endpoints, revocations=standing.number_of(reader))
+    return wire.Orders(
+        at=reader.now,
+        endpoints=endpoints,
+        trust=len(notary.trust.links),
+        revocations=standing.number_of(reader),
+    )
+
+
+def trust_for(reader: Reader, notary: Notary, after: int) -> wire.TrustSteps:
+    """Return the steps from the trusted root number *after* to the present one."""
+    of_actor(reader)
+    links = notary.trust.links
+    return wire.TrustSteps(number=len(links), links=list(links[after:]))
 
 
 def revocations_for(reader: Reader, notary: Notary) -> wire_revocations.SignedList:

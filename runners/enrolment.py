@@ -87,6 +87,7 @@ def renew(tx: Transaction, body: wire.Renew, *, issuer: TokenIssuer, notary: Not
 
 
 def _identity(agent: Agent, reader: Reader, *, issuer: TokenIssuer, notary: Notary) -> wire.Identity:
+    number = len(notary.trust.links)  # before the document: a rotation between the two is then walked once more
     token, expires = agents.identity_token(agent, at=reader.now, issuer=issuer)
     return wire.Identity(
         agent=agent.ref,
@@ -97,4 +98,5 @@ def _identity(agent: Agent, reader: Reader, *, issuer: TokenIssuer, notary: Nota
         instance=notary.instance,
         token_key=tokens.public_pem(issuer.key),
         trusted_root=dict(notary.trusted_root),
+        trust=number,
     )

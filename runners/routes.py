@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from audit.http import Read, SealedRoute, Tx, part
 from governance import queries
@@ -104,9 +104,15 @@ def placed(tx: Tx, issuer: Issuer, body: wire.Placed) -> answers.Placement:
 
 
 @router.get("/agent/orders")
-def orders(reader: Read) -> wire.Orders:
+def orders(reader: Read, pen: Pen) -> wire.Orders:
     """Return what every endpoint of the agent's zone must do now."""
-    return agents.orders(reader)
+    return agents.orders(reader, pen)
+
+
+@router.get("/agent/trust")
+def trust(reader: Read, pen: Pen, after: Annotated[int, Query(ge=0, le=1_000_000)] = 0) -> wire.TrustSteps:
+    """Return the signed steps from the trusted root with that number to the present one."""
+    return agents.trust_for(reader, pen, after)
 
 
 @router.get("/agent/revocations")

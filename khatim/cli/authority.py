@@ -167,7 +167,7 @@ def compromise(
     held, at = custody(data), datetime.now(UTC)
     moment = since.replace(tzinfo=UTC) if since.tzinfo is None else since
     named = last_ended(held.record, key)
-    cut = rotation.compromise(held.folder, named, moment, at, by=myself(held), because=because)
+    cut = rotation.compromise(held.folder, named, moment, at, by=myself(held), because=because, keys=held.keys())
     found = affected_in(held)
     if not as_json:
         for one in found:

@@ -151,6 +151,7 @@ class Identity(Answer):
     instance: str
     token_key: str
     trusted_root: dict[str, Any]
+    trust: int = 0  # the number of that root
 
 
 class Work(Answer):
@@ -182,9 +183,17 @@ class EndpointOrder(Answer):
     finding: str
 
 
+class TrustSteps(Answer):
+    """The signed steps from the trusted root that was asked from to the present one, which has this number."""
+
+    number: int
+    links: list[str]
+
+
 class Orders(Answer):
     """The state of every deployment of the agent's zone at one moment."""
 
     at: datetime
     endpoints: list[EndpointOrder]
+    trust: int = 0  # the number of the trusted root; an agent that knows a smaller one fetches the steps to it
     revocations: int = 0  # the number of the newest; an agent that knows a smaller one fetches the list

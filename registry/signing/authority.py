@@ -27,7 +27,7 @@ from registry.signing.founding import found
 from registry.signing.identity import Identity, domain
 from registry.signing.keys import FolderKeys, KeyStore, flush
 from registry.signing.record import PublicRecord
-from registry.signing.rotation import RECORD, load
+from registry.signing.record_file import RECORD, load
 from registry.signing.timestamp import TimestampAuthority
 from registry.signing.transparency import SignatureLog
 

@@ -12,12 +12,14 @@ from datetime import datetime
 from pathlib import Path
 
 from khatim.errors import Misconfigured
+from registry.signing import trust_links
 from registry.signing.certificates import Issuer
 from registry.signing.encoding import rfc3339
 from registry.signing.founding import CERTIFIED, generation, root
 from registry.signing.keys import KeyStore
 from registry.signing.record import Change, Generation
-from registry.signing.rotation import added, changing, load, rotate
+from registry.signing.record_file import changing, load
+from registry.signing.rotation import added, rotate
 
 
 def renew(  # noqa: PLR0913 - what, with which keys, when, who and why
@@ -43,7 +45,7 @@ def new_root(  # noqa: PLR0913 - as renew
     time.  The old root need not be there: it may have run out, or be lost.
     """
     with changing(folder) as store:
-        record = load(folder)
+        before = record = load(folder)
         first = root(record.instance, root_keys, at)
         issuer = Issuer(first.certificates[0], root_keys.p256(first.key))
         because_of = Change("root_added", rfc3339(at), by, first.key, because, {"fingerprint": first.fingerprint})
@@ -54,5 +56,5 @@ def new_root(  # noqa: PLR0913 - as renew
             change = Change("rotated", rfc3339(at), by, one.key, because, {"fingerprint": one.fingerprint})
             record = added(record, purpose, one, at, change)
             made.append(one)
-        store(record)
+        store(trust_links.linked(folder, before, record, keys, at))
     return (first, *made)

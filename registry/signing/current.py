@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from registry.signing.record import PublicRecord
@@ -23,6 +23,11 @@ class CurrentTrust:
     def document(self) -> Mapping[str, Any]:
         """``trusted_root.json``, as outsiders get it."""
         return self._current()[1]
+
+    @property
+    def links(self) -> Sequence[str]:
+        """The signed steps from each trusted root to the next; their count is the number of the present one."""
+        return self._current()[0].links
 
     @property
     def root(self) -> TrustRoot:

@@ -82,6 +82,7 @@ class PublicRecord:
     signature_log: tuple[Generation, ...]
     roots: tuple[Generation, ...] = ()
     history: tuple[Change, ...] = ()
+    links: tuple[str, ...] = ()  # from each trusted root to the next (`registry.signing.trust_links`)
 
     @property
     def domain(self) -> str:
@@ -113,7 +114,10 @@ class PublicRecord:
     def dumps(self) -> str:
         """Return the record as JSON."""
         lists = {name: [_body(one) for one in getattr(self, name)] for name in (*PURPOSES, "roots", "history")}
-        return json.dumps({"format": _FORMAT, "instance": self.instance, **lists}, indent=2) + "\n"
+        return (
+            json.dumps({"format": _FORMAT, "instance": self.instance, **lists, "links": list(self.links)}, indent=2)
+            + "\n"
+        )
 
     @classmethod
     def loads(cls, text: str) -> PublicRecord:
@@ -125,7 +129,8 @@ class PublicRecord:
             purposes = {name: tuple(_generation(one) for one in body[name]) for name in PURPOSES}
             roots = tuple(_generation(one) for one in body.get("roots", ())) or _first_root(purposes["signing"][0])
             history = tuple(Change(**one) for one in body.get("history", ()))
-            return cls(body["instance"], **purposes, roots=roots, history=history)
+            links = tuple(str(one) for one in body.get("links", ()))
+            return cls(body["instance"], **purposes, roots=roots, history=history, links=links)
         except (ValueError, KeyError, TypeError, IndexError) as wrong:
             raise Misconfigured("the authority's record cannot be read") from wrong
 

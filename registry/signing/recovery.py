@@ -132,7 +132,13 @@ def restore(  # noqa: PLR0913 - from where, whereto, with which keys, when and b
             shutil.copytree(found.folder / (log.folder or "log"), building / (log.folder or "log"))
         rotation.note(building, Change("restored", rfc3339(at), by, details={"kit_made": found.header.made}))
         rotation.rotate(
-            building, "signature-log", keys, at, by=by, because="restored from a kit: no fork of the old log"
+            building,
+            "signature-log",
+            keys,
+            at,
+            by=by,
+            because="restored from a kit: no fork of the old log",
+            is_linked=False,  # an entry about it in the old log would be that fork
         )
         building.rename(folder)
         flush(folder.parent)

@@ -8,22 +8,20 @@ it still verifies.  A stolen one counts until its cut-off, and not a second more
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from khatim.errors import Conflict, Misconfigured
+from registry.signing import trust_links
 from registry.signing.encoding import rfc3339
 from registry.signing.founding import CERTIFIED, generation, issuer_of
-from registry.signing.keys import KeyStore, flush, fresh
+from registry.signing.keys import FolderKeys, KeyStore, flush, fresh
 from registry.signing.record import Change, Generation, PublicRecord
+from registry.signing.record_file import RECORD, changing, load, note
 from registry.signing.transparency import SignatureLog
 
-RECORD = "authority.json"
+__all__ = ("RECORD", "changing", "load", "note")
 OVERLAP = timedelta(minutes=15)  # a certificate's ten minutes and the skew of clocks
 
 
@@ -36,36 +34,6 @@ class Plan:
     new: str
     old_ends: str
     needs_root: bool
-
-
-def load(folder: Path) -> PublicRecord:
-    """Read the public record in *folder*; raises `Misconfigured`."""
-    try:
-        return PublicRecord.loads((folder / RECORD).read_text("utf-8"))
-    except OSError as wrong:
-        raise Misconfigured(
-            f"there is no signing authority in {folder.name}: {wrong.strerror}",
-            advice="Found one (khatim authority create), or bring it back from its recovery kit.",
-        ) from wrong
-
-
-@contextmanager
-def changing(folder: Path) -> Iterator[Callable[[PublicRecord], None]]:
-    """Hold the record's lock; what is given to the yielded function becomes the record, durably and at once."""
-    load(folder)
-    descriptor = os.open(folder / "record.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield lambda record: _store(folder, record)
-    finally:
-        os.close(descriptor)
-
-
-def note(folder: Path, change: Change) -> None:
-    """Add something that was done to the authority to its history."""
-    with changing(folder) as store:
-        record = load(folder)
-        store(replace(record, history=(*record.history, change)))
 
 
 def plan(record: PublicRecord, purpose: str, keys: KeyStore, at: datetime) -> Plan:
@@ -84,8 +52,11 @@ def rotate(  # noqa: PLR0913 - what, with which keys, when, who and why
     by: str,
     because: str = "",
     root_keys: KeyStore | None = None,
+    is_linked: bool = True,
 ) -> Generation:
     """Make the next generation of *purpose* the one in use; return it.
+
+    The keys in use so far sign the next trusted root (`registry.signing.trust_links`), unless *is_linked* is false.
 
     *root_keys* hold the root for what it certifies (by default *keys*, where local mode keeps it).  Raises
     `Misconfigured` when the root is not there or has run out; nothing has changed then.
@@ -99,7 +70,8 @@ def rotate(  # noqa: PLR0913 - what, with which keys, when, who and why
             SignatureLog.create(folder / made.folder, record.origin_of(made), keys.ed25519(made.key)).close()
             flush(folder / made.folder, folder)
         change = Change("rotated", rfc3339(at), by, made.key, because, {"fingerprint": made.fingerprint})
-        store(added(record, named, made, at, change))
+        after = added(record, named, made, at, change)
+        store(trust_links.linked(folder, record, after, keys if is_linked else None, at))
     return made
 
 
@@ -112,12 +84,20 @@ def added(record: PublicRecord, purpose: str, made: Generation, at: datetime, *c
 
 
 def compromise(  # noqa: PLR0913 - which key, since when, said when, by whom and why
-    folder: Path, key: str, since: datetime, at: datetime, *, by: str, because: str = ""
+    folder: Path,
+    key: str,
+    since: datetime,
+    at: datetime,
+    *,
+    by: str,
+    because: str = "",
+    keys: KeyStore | None = None,
 ) -> Generation:
     """Cut off a stolen *key*: what it signed after *since* counts no more, what it signed before stays valid.
 
     Said again, the earlier moment holds.  Raises `Conflict` when it is still in use (rotate first), `Misconfigured`
-    for a key that the authority never had, or a moment in the future.
+    for a key that the authority never had, or a moment in the future.  *keys* are those of the service, by default
+    the folder's own; those in use sign the trusted root that says so.
     """
     if since > at:
         raise Misconfigured("a key cannot have been stolen in the future")
@@ -138,20 +118,10 @@ def compromise(  # noqa: PLR0913 - which key, since when, said when, by whom and
         lists = {purpose.replace("-", "_"): tuple(cut if one is found else one for one in known)}
         change = Change("compromised", rfc3339(at), by, key, because, {"since": moment})
         if cut != found:
-            store(replace(record, **lists, history=(*record.history, change)))  # type: ignore[arg-type]  # as above
+            after = replace(record, **lists, history=(*record.history, change))  # type: ignore[arg-type]  # as above
+            store(trust_links.linked(folder, record, after, keys or FolderKeys(folder / "keys"), at))
     return cut
 
 
 def _ending(old: Generation, at: datetime) -> Generation:
     return replace(old, end=min(filter(None, (old.end, rfc3339((at + OVERLAP).astimezone(UTC))))))
-
-
-def _store(folder: Path, record: PublicRecord) -> None:
-    draft = folder / f"{RECORD}.new"
-    try:
-        draft.write_text(record.dumps(), "utf-8")
-        flush(draft)
-        draft.replace(folder / RECORD)
-        flush(folder)
-    except OSError as wrong:
-        raise Misconfigured(f"the authority's record cannot be written: {wrong.strerror}") from wrong

@@ -31,8 +31,6 @@ from khatim.wire import work
 from policies.loading import load_formats
 from registry.signing import identity
 from registry.signing.signer import RemoteSigner
-from registry.signing.trust import dumps
-from registry.signing.verification import TrustRoot
 from runners.zone import duties
 from runners.zone.cluster import run_ray_job
 from runners.zone.connection import Connection, now
@@ -46,6 +44,7 @@ from runners.zone.hosting import Host
 from runners.zone.revocations import Keeper
 from runners.zone.serving import build_serving
 from runners.zone.store import StoredBlob, ZoneStore
+from runners.zone.trusted import Trusted, pin
 from runners.zone.verification import Trust
 
 log = logging.getLogger("khatim.runners.agent")
@@ -96,11 +95,13 @@ class Agent:
             if not plan.enrol_token:
                 raise Misconfigured("this agent is not enrolled", advice="khatim agent invite, then --enrol-token.")
             self.connection.enrol(plan.enrol_token, plan.name, self.url)
+            pin(plan.folder, self.connection.identity)
         else:
             self.connection.open(self.url)
         me = self.connection.identity
-        root = TrustRoot.load(dumps(me.trusted_root))
-        self._keeper = Keeper(plan.folder, root, me.instance)
+        self._trusted = Trusted(plan.folder, me.instance)
+        self._trusted.take(self.connection.trust(self._trusted.number))
+        self._keeper = Keeper(plan.folder, lambda: self._trusted.root, me.instance)
         self._keeper.take(self.connection.revocations())
         self._halted: dict[str, str] = {}
         self._key = tokens.public_key(me.token_key)
@@ -118,7 +119,7 @@ class Agent:
         self.host = Host(
             self.zone,
             plan.folder / "deployments",
-            lambda: Trust(root, me.instance, me.issuer, self._keeper.book),
+            lambda: Trust(self._trusted.root, me.instance, me.issuer, self._keeper.book),
             self.connection.dossier,
             self.url,
         )
@@ -182,6 +183,7 @@ class Agent:
     def _orders_once(self) -> bool:
         orders = self.connection.orders()
         self.host.obey(orders)
+        self._learn_trust(orders)
         try:
             if self._keeper.is_due(orders, now()):
                 self._keeper.take(self.connection.revocations())
@@ -191,6 +193,15 @@ class Agent:
             self.connection.halted(deployment, because, self._keeper.number)
             del self._halted[deployment]
         return False
+
+    def _learn_trust(self, orders: work.Orders) -> None:
+        """Follow a rotation; when that fails, orders and revocations must go on reaching this agent all the same."""
+        if not self._trusted.is_due(orders):
+            return
+        try:
+            self._trusted.take(self.connection.trust(self._trusted.number))
+        except KhatimError as wrong:
+            log.error("the newer trusted root is not taken: %s %s", wrong.detail, wrong.advice)  # noqa: TRY400 - expected
 
     def _work_once(self) -> bool:
         job = self.connection.claim()
@@ -219,6 +230,8 @@ class Agent:
         match job.kind:
             case "deploy":
                 self._keeper.require_fresh(now())
+                # What is about to be verified may have been signed a moment after a rotation.
+                self._trusted.take(self.connection.trust(self._trusted.number))
                 return self.host.deploy(job)
             case "monitor":
                 return self.host.monitor(job, self.engines())

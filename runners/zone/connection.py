@@ -151,6 +151,10 @@ class Connection:
         """Fetch the signed list of revocations."""
         return self._call(wire_revocations.SignedList, "GET", "/v1/agent/revocations").bundle
 
+    def trust(self, after: int) -> work.TrustSteps:
+        """Fetch the steps from the trusted root number *after* to the present one."""
+        return self._call(work.TrustSteps, "GET", f"/v1/agent/trust?after={after}")
+
     def halted(self, deployment: str, because: str, number: int) -> answers.Deployment:
         """Report that this agent took an endpoint down by itself."""
         body = work.Halted(because=because[:8000], number=number)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ FILE = "revocations.sigstore.json"
 class Keeper:
     """The newest list that this agent has verified.  Thread-safe: one loop takes lists, the other reads them."""
 
-    def __init__(self, folder: Path, root: TrustRoot, instance: str) -> None:
+    def __init__(self, folder: Path, root: Callable[[], TrustRoot], instance: str) -> None:
         """Read what *folder* keeps; raises `Misconfigured` when that does not verify: it may have been put there."""
         self._file = folder / FILE
         self._root = root
@@ -91,7 +92,7 @@ class Keeper:
         return self.book.forbids(digests_in(spec), at)
 
     def _read(self, bundle: str) -> SignedList:
-        return revocation_list.read(bundle, self._root, instance=self._instance)
+        return revocation_list.read(bundle, self._root(), instance=self._instance)
 
     def _keep(self, bundle: str) -> None:
         draft = self._file.with_suffix(".new")

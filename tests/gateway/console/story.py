@@ -26,6 +26,8 @@ from khatim.wire import work as wire
 from policies.facts import Transition
 from registry import artifacts, datasets, manifests, people, queries, versions
 from registry.signing import oms, possession, statements
+from registry.signing.desk import LocalOffice
+from registry.signing.signer import LocalSigner
 from registry.tables import ModelVersion
 from runners import enrolment
 from runners.agents import AUDIENCE
@@ -96,7 +98,11 @@ class Story:
     def sign(self, payload: bytes) -> str:
         """Sign a statement as the zone's agent."""
         notary = self.wiring.notary
-        return notary.signer_for(notary.agent(ZONE, self.agent.ref.removeprefix("agent:"))).sign(payload)
+        office = self.wiring.office
+        assert isinstance(office, LocalOffice)
+        # In its own name only the agent signs; here the story plays it, with the authority in hand.
+        name = notary.agent(ZONE, self.agent.ref.removeprefix("agent:"))
+        return LocalSigner(office.authority, name, notary.issuer, lambda: datetime.now(UTC)).sign(payload)
 
     def bundle(self, kind: str, subjects: Sequence[tuple[str, Digest]]) -> str:
         """Return a signed provenance of build type *kind*."""

@@ -130,8 +130,8 @@ def test_a_new_signature_log_has_its_own_genesis_key_and_origin_and_the_old_one_
     assert [one["baseUrl"] for one in listed] == ["https://signatures.demo.khatim", "https://signatures-2.demo.khatim"]
     assert [sorted(one["publicKey"]["validFor"]) for one in listed] == [["end", "start"], ["start"]]
     again = hands.running.log_of("signatures.demo.khatim")
-    assert again.prove(1)["inclusionProof"]["treeSize"] == "2"
-    assert open_checkpoint(again.checkpoint(), old.origin, [old._signer.verifier]).size == 2
+    assert again.prove(1)["inclusionProof"]["treeSize"] == "3", "genesis, entry, link to the next root"
+    assert open_checkpoint(again.checkpoint(), old.origin, [old._signer.verifier]).size == 3
     with pytest.raises(NotFound):
         hands.running.log_of("signatures-3.demo.khatim")
 

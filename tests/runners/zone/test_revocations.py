@@ -22,7 +22,7 @@ BECAUSE = "it was poisoned"
 
 def keeper(world: World, folder: Path) -> Keeper:
     notary = world.parts.notary
-    return Keeper(folder, notary.root, notary.instance)
+    return Keeper(folder, lambda: notary.root, notary.instance)
 
 
 def served(world: World) -> str:
