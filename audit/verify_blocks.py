@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The quick way through an honest ledger: a bundle at a time, in several processes, each checked by itself.
 
-It answers yes or nothing.  Everything that the slow way (`audit.walk`) checks is checked here, but at the first thing
-that is not as Khatim writes it this way gives up, and the slow one decides whether it is wrong and names the place.
+It answers yes or nothing.  What the slow way (`audit.walk`) checks of chain, tree and envelopes is checked here, but at
+the first thing that is not as Khatim writes it this way gives up, and the slow one decides whether it is wrong and
+names the place.  Only the slow way reads the whole event: that a payload is JSON is the signer's word here.
 """
 
 from __future__ import annotations

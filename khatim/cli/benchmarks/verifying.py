@@ -48,8 +48,8 @@ def measure() -> Section:
         "Verifying a ledger",
         f"{ENTRIES:,} entries of {size / ENTRIES:,.0f} bytes in a folder of tiles, in the page cache. To verify is: "
         "every leaf hashed and compared with its tile, every link of the chain hashed and compared, kind and moment "
-        "of every event read, every tile and the root derived, the checkpoint's signature. That is two hashes an entry and one an "
-        "inner node. The anchors hash the bundles' bytes once: as one stream, and entry by entry.",
+        "of every event read, every tile and the root derived, the checkpoint's signature. That is two hashes an entry "
+        "and one an inner node. The anchors hash the bundles' bytes once: as one stream, and entry by entry.",
         (ours, shared, streamed, each),
         (
             faster(f"entries a second, {cores} processes ÷ one SHA-256 over the same bytes", shared, streamed),
