@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker does beside its requests: at the start it repeats erasures and tells what was done to the authority.
 
-Meanwhile it tells the counts of refusals.
+Meanwhile it tells the counts of refusals, and ends the approvals and waivers whose time is over.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -16,6 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from audit.transaction import Ledger
 from gateway.composition import Parts
+from governance import sweeping
 from khatim.errors import KhatimError
 from registry import authority_history, erasure
 
@@ -62,8 +64,19 @@ def lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[No
     return live
 
 
+def _sweep(ledger: Ledger) -> None:
+    try:
+        sweeping.sweep(ledger)
+    except Exception:  # noqa: BLE001 - what goes wrong once may go well in a minute, and gates read the ends themselves
+        _log.exception("what has run out is not ended yet")
+
+
 def _keep(ledger: Ledger, stop: threading.Event) -> None:
+    swept = 0.0
     while not stop.wait(EVERY_S):
+        if time.monotonic() - swept >= sweeping.EVERY_S:
+            swept = time.monotonic()
+            _sweep(ledger)
         try:
             tell_counts(ledger)
         except Exception:  # noqa: BLE001 - what goes wrong once may go well in a second, and the counts were kept

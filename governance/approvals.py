@@ -101,6 +101,14 @@ def suspend_all(tx: Transaction, version: ModelVersion, *, finding: str, rule: s
     return active
 
 
+def expire(tx: Transaction, version: ModelVersion, rows: list[Approval]) -> list[Approval]:
+    """Revoke approvals whose time is over; the calling verb asked the permission."""
+    for row in rows:
+        row.state, row.state_because = "revoked", f"expired at {moment(row.expires_at)}"
+    _say(tx, version, rows, finding="", rule="approval/expired")
+    return rows
+
+
 def restore(tx: Transaction, version: ModelVersion, *, finding: str) -> list[Approval]:
     """Let suspended approvals count again when the last finding that asked for it is resolved."""
     suspended = [row for row in queries.approvals_of(tx, version.ref) if row.state == "suspended"]

@@ -87,6 +87,7 @@ class Action(StrEnum):
     WAIVER_REQUEST = "waiver.request"
     WAIVER_APPROVE = "waiver.approve"
     WAIVER_REVOKE = "waiver.revoke"
+    EXCEPTIONS_SWEEP = "exceptions.sweep"
     ALIAS_SET = "alias.set"
     DEPLOYMENT_REQUEST = "deployment.request"
     DEPLOYMENT_STOP = "deployment.stop"

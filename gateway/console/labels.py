@@ -227,6 +227,8 @@ LABELS: dict[Group, dict[str, str]] = {
     },
     "finding": {
         "drift": mark("Inputs have drifted"),
+        "approval-expired": mark("Approvals have expired"),
+        "waiver-expired": mark("A waiver has expired"),
     },
     "member": {
         "rule": mark("Rule"),

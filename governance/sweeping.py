@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ends by itself: approvals and waivers whose time is over are said to have ended, and production is told.
+
+Gates never wait for this: they read the end itself.  The sweep makes the end a row, an entry and, where the version is
+in production, a finding that somebody must answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import select
+
+from audit.events import moment
+from audit.transaction import Ledger, Transaction
+from governance import approvals, findings, waivers
+from governance.tables import Approval
+from governance.waiver_tables import Waiver
+from khatim.vocabulary import SERVICE, Action, Resource, Stage
+from policies.runtime import Reaction
+from registry import queries as registered
+from registry.tables import ModelVersion
+
+EVERY_S: Final = 60.0
+AT_ONCE: Final = 200  # rows of a kind in one transaction; the rest is for the next time
+
+
+def sweep(ledger: Ledger) -> int:
+    """End everything whose time is over; return how many ended.  Workers may call it at once: one does the work."""
+    with ledger.transaction(SERVICE) as tx:
+        tx.require(Action.EXCEPTIONS_SWEEP, Resource("exceptions", "all"))
+        tx.lock("exceptions.sweep")
+        return _approvals(tx) + _waivers(tx)
+
+
+def _approvals(tx: Transaction) -> int:
+    query = select(Approval).where(Approval.state == "active", Approval.expires_at <= tx.now)
+    over: Sequence[Approval] = list(tx.scalars(query.order_by(Approval.id).limit(AT_ONCE).with_for_update()))
+    for about in dict.fromkeys(row.about for row in over):
+        version = registered.numbered(tx, ModelVersion, about.partition(":")[2], for_update=True)
+        ended = approvals.expire(tx, version, [row for row in over if row.about == about])
+        roles = ", ".join(sorted({row.role for row in ended}))
+        _tell(tx, version, "approval-expired", f"approvals of {version.path} have expired: {roles}")
+    return len(over)
+
+
+def _waivers(tx: Transaction) -> int:
+    query = select(Waiver).where(Waiver.state == "approved", Waiver.expires_at <= tx.now)
+    over: Sequence[Waiver] = list(tx.scalars(query.order_by(Waiver.id).limit(AT_ONCE).with_for_update()))
+    for row in over:
+        until = moment(row.expires_at) if row.expires_at else ""
+        waivers.end(tx, row, "expired", because=f"it ran until {until}")
+        version = registered.numbered(tx, ModelVersion, row.about.partition(":")[2], for_update=True)
+        _tell(tx, version, "waiver-expired", f"the waiver of {row.rule} for {version.path} has expired")
+    return len(over)
+
+
+def _tell(tx: Transaction, version: ModelVersion, kind: str, summary: str) -> None:
+    if version.stage != Stage.PRODUCTION.value:
+        return
+    findings.open_(
+        tx,
+        about=version.resource,
+        kind=kind,
+        severity="high",
+        summary=summary,
+        details={"version": version.ref},
+        consequence=Reaction.WARN.value,
+        rule=f"sweep/{kind}",
+    )
