@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from audit import epoch_tables, ledger_tables
+from audit import archive_tables, epoch_tables, ledger_tables
+from audit.endorsements_tables import endorsements
 from audit.entries import BODY_MAX
 
 SERVICE = "khatim_service"
@@ -97,7 +98,8 @@ def ledger_grants() -> list[str]:
 
 def service_grants(tables: Iterable[str]) -> list[str]:
     """Return the grants of ordinary reading and writing on other *tables*; the ledger's own are left out."""
-    own = {ledger_tables.outbox.name, epoch_tables.halts.name}
+    own = {ledger_tables.outbox.name, epoch_tables.halts.name, archive_tables.archives.name}
+    own.add(endorsements.name)
     own |= {table.name for table in (*ledger_tables.SEALED, *epoch_tables.SEALED)}
     names = ", ".join(name for name in tables if name not in own)
     return [f"GRANT SELECT, INSERT, UPDATE, DELETE ON {names} TO {SERVICE}"] if names else []

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from audit import endorsements, export
+from audit import endorsements, export, stored
 from audit import entries as codec
 from audit.checkpoint import Checkpoint
 from audit.ledger_tables import checkpoints, entries
@@ -67,6 +67,7 @@ def entry(reader: Reader, index: int) -> proofs.Entry:
     reader.require(Action.LEDGER_READ, LEDGER)
     found = reader.rows(select(entries).where(entries.c.index == index))
     if not found:
+        stored.require_not_archived(reader.connection(), index)
         raise NotFound(f"the ledger has no entry {index}")
     return _answer(found[0])
 

@@ -16,7 +16,7 @@ from psycopg.rows import tuple_row
 
 from audit.merkle import HASH_SIZE, Node, leaf_hash
 from audit.tiles import WIDTH, Frontier, TileRef, nodes_of
-from khatim.errors import LedgerInvalid
+from khatim.errors import EntryArchived, LedgerInvalid
 
 Conn = Connection[Any]
 _ROWS = 4096  # entries read at once
@@ -67,7 +67,24 @@ def entries_between(conn: Conn, start: int, end: int) -> Iterator[bytes]:
         expected += 1
         yield row[1]
     if expected != end:
+        require_not_archived(conn, expected)
         raise LedgerInvalid(f"entry {expected} is missing", place=f"entry {expected}")
+
+
+def require_not_archived(conn: Conn, index: int) -> None:
+    """Raise `EntryArchived`, naming file and range, for an entry whose row is gone because it lies in an archive."""
+    query = (
+        'SELECT place, "first", "end", digest FROM ledger_archives WHERE "first" <= %s AND "end" > %s '
+        'AND NOT EXISTS (SELECT FROM ledger_entries WHERE "index" = %s)'
+    )
+    found = _cursor(conn).execute(query, (index, index, index)).fetchone()
+    if found:
+        place, first, end, digest = found
+        raise EntryArchived(
+            f"entry {index} lies in the archive {place} (entries {first} to {end - 1})",
+            advice="Read it from that file: khatim ledger archives names it.",
+            archive=place, first=first, end=end, digest=digest,
+        )  # fmt: skip
 
 
 def tile_hashes(conn: Conn, ref: TileRef) -> list[bytes]:

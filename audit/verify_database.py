@@ -10,12 +10,15 @@ good has several epochs, and each checkpoint is held against the key of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import zip_longest
+from dataclasses import replace
+from itertools import chain, zip_longest
 from typing import Any
 
 from psycopg.rows import tuple_row
 
 from audit import export, stored
+from audit.archive_reading import Archived
+from audit.archives import ArchiveSource
 from audit.checkpoint import NoteVerifier, open_checkpoint
 from audit.entries import Columns
 from audit.merkle import EMPTY_ROOT
@@ -28,25 +31,27 @@ from khatim.vocabulary import Digest
 _PAGE = 1000
 
 
-def verify_database(conn: Conn, verifier: NoteVerifier) -> LedgerReport:
+def verify_database(conn: Conn, verifier: NoteVerifier, source: ArchiveSource | None = None) -> LedgerReport:
     """Verify all rows of the ledger as of now; it may go on growing.  Raises `LedgerInvalid` with ``place``.
 
+    What lies in archives is read from *source*, or else taken by its tiles; the report says which.
     Give it a connection of its own in autocommit, or a read-only transaction.
     """
     size, count = _extent(conn)
     if size != count:
         place = f"entry {min(size, count)}"
         raise LedgerInvalid(f"the ledger has {count} entries but its last checkpoint is of {size}", place=place)
-    walk, root = Walk(verifier.name, verifier.vkey), EMPTY_ROOT
+    walk, root, archived = Walk(verifier.name, verifier.vkey), EMPTY_ROOT, Archived(conn, source)
     for checkpoint in _checkpoints(conn, size):
-        for row in _rows(conn, walk.frontier.size, checkpoint.size):
+        for row in _rows(conn, walk.frontier.size, checkpoint.size, archived):
             _verify_row(conn, walk, row)
+            archived.note(walk, row)
         root = _signed_root(checkpoint, walk.epochs[-1].verifier)
         walk.check(root, f"checkpoint {checkpoint.size}")
     report = walk.finish(root)
     _verify_epochs(conn, report)
     _verify_no_more_tiles(conn)
-    return report
+    return replace(report, archives=archived.finish())
 
 
 def _extent(conn: Conn) -> tuple[int, int]:
@@ -75,10 +80,13 @@ def _checkpoints(conn: Conn, last: int) -> Iterator[StoredCheckpoint]:
         size = page[-1][0]
 
 
-def _rows(conn: Conn, start: int, end: int) -> Iterator[tuple[Any, ...]]:
+def _rows(conn: Conn, start: int, end: int, archived: Archived) -> Iterator[tuple[Any, ...]]:
     expected = start
-    for row in stored.entry_rows(conn, start, end):
-        if row[0] != expected:
+    for row in chain(stored.entry_rows(conn, start, end), [(end,)]):
+        while expected < row[0] and (gone := archived.row(expected)):
+            expected += 1
+            yield gone
+        if row[0] != expected or expected == end:
             break
         expected += 1
         yield row
@@ -88,6 +96,10 @@ def _rows(conn: Conn, start: int, end: int) -> Iterator[tuple[Any, ...]]:
 
 def _verify_row(conn: Conn, walk: Walk, row: tuple[Any, ...]) -> None:
     index, entry, leaf, *columns = row
+    if entry is None:
+        for tile in walk.skip(leaf):
+            _verify_tile(conn, walk, tile)
+        return
     step = walk.step(entry, leaf)
     for name, said, found in zip(Columns._fields, step.columns, columns, strict=True):
         if said != found:

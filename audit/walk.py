@@ -26,7 +26,9 @@ class LedgerReport:
 
     *head* is the SHA-256 of the last entry, *first_at* and *last_at* the earliest and latest moment that any event
     gives, *kinds* the number of events of each kind.  *epochs* are its logs, oldest first: more than one when entries
-    were lost for good (`audit.epochs`); *origin* is that of the last.
+    were lost for good (`audit.epochs`); *origin* is that of the last.  *skipped* entries were not at hand: their
+    leaves lead to the root, what they say was not read and does not count.  *archives* says by which way each archived
+    range was verified, its ``file`` or the ``tiles``.
     """
 
     origin: str
@@ -37,6 +39,8 @@ class LedgerReport:
     last_at: datetime
     kinds: dict[str, int]
     epochs: tuple[Epoch, ...] = ()
+    skipped: int = 0
+    archives: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Walk:
         self.frontier = Frontier()
         self.epochs: list[Epoch] = []
         self._origin, self._vkey = origin, vkey
+        self.skipped = 0  # leaves taken without their entries
         self._head = entries.NO_ENTRY
         self._kinds: Counter[str] = Counter()
         self._moments: list[datetime] = []  # the earliest and the latest
@@ -73,13 +78,26 @@ class Walk:
         leaf = leaf_hash(entry)
         if leaf != stored_leaf and not self._entry_fault:
             self._entry_fault = LedgerInvalid(f"{place} is not the one in the tree", place=place)
-        if parsed.prev != self._head and not self._chain_fault:
+        if self._head and parsed.prev != self._head and not self._chain_fault:
             self._chain_fault = LedgerInvalid(f"{place} does not follow from the one before", place=place)
         self._open(parsed)
         self._kinds[columns.kind] += 1
         self._moments = [min([*self._moments, columns.at]), max([*self._moments, columns.at])]
         self._head = entries.link_of(entry)
         return Step(columns, entries.payload_digest_of(parsed.event), self.frontier.append(leaf))
+
+    def skip(self, leaf: bytes) -> list[FullTile]:
+        """Take the next leaf for an entry that is not at hand; what follows it is held against its link by `rejoin`."""
+        self._head = b""
+        self.skipped += 1
+        return self.frontier.append(leaf)
+
+    def rejoin(self, link: bytes) -> None:
+        """Go on after skipped entries, the last of which has the SHA-256 *link*; it is remembered if that differs."""
+        if self._head not in {b"", link} and not self._chain_fault:
+            place = f"entry {self.frontier.size - 1}"
+            self._chain_fault = LedgerInvalid(f"{place} is not the one that the archive records", place=place)
+        self._head = link
 
     def _open(self, entry: entries.Entry) -> None:
         """Note it if the entry opens an epoch; the ledger's first entry has to."""
@@ -135,4 +153,5 @@ class Walk:
             last_at=last_at,
             kinds=kinds,
             epochs=tuple(self.epochs),
+            skipped=self.skipped,
         )

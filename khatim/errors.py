@@ -13,6 +13,7 @@
     │   ├── TokenExpired                   the token or sign-in link has expired
     │   └── LinkUsed                       the sign-in link or enrolment token was used before
     ├── NotFound                     404   absent, or invisible to the caller
+    │   └── EntryArchived            410   the entry lies in an archive, which is named
     ├── Refused                      403   a rule said no: recorded in the ledger
     │   ├── Forbidden                      access control said no
     │   ├── ResidencyRefused               bytes may not be there
@@ -109,11 +110,10 @@ class NotFound(KhatimError):
     status = 404
 
 
-class EntryArchived(KhatimError):
+class EntryArchived(NotFound):
     """The entry has left the database and lies in an archive."""
 
     status = 410
-    advice = "Read it from the archive that is named; proofs about it need the file, the tiles stay here."
 
 
 class Refused(KhatimError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from khatim.cli import output, recovering
+from khatim.cli import archiving, output, recovering
 from khatim.cli.connection import Data, Server, Token, address_in, connected, open_client
 from khatim.cli.output import Json, moment
 from khatim.errors import LedgerInvalid, Malformed, NotFound
@@ -37,6 +37,7 @@ Vkey = Annotated[str, typer.Option("--vkey", help="The ledger's verifier key, as
 def install(app: typer.Typer) -> None:
     """Add the commands."""
     ledger_app.add_typer(recovering.recover_app, name="recover")
+    archiving.install(ledger_app)
     app.add_typer(ledger_app, name="ledger")
 
 

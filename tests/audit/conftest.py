@@ -13,7 +13,16 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
-from audit import ddl, endorsements_ddl, endorsements_tables, epoch_ddl, epoch_tables, ledger_tables
+from audit import (
+    archive_ddl,
+    archive_tables,
+    ddl,
+    endorsements_ddl,
+    endorsements_tables,
+    epoch_ddl,
+    epoch_tables,
+    ledger_tables,
+)
 from audit.base import Base
 from gateway.embedded import EmbeddedDatabase
 from tests.audit.ledgers import LedgerDatabase
@@ -25,6 +34,7 @@ LEDGER = (
     *epoch_tables.SEALED,
     epoch_tables.halts,
     endorsements_tables.endorsements,
+    archive_tables.archives,
 )
 _numbers = itertools.count()
 
@@ -35,7 +45,7 @@ def make_ledger_tables(url: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(ddl.event_holds()))
         Base.metadata.create_all(connection, tables=[*LEDGER])
-        for statement in (*ddl.upgrade(), *epoch_ddl.upgrade(), *endorsements_ddl.upgrade()):
+        for statement in (*ddl.upgrade(), *epoch_ddl.upgrade(), *endorsements_ddl.upgrade(), *archive_ddl.upgrade()):
             connection.execute(text(statement))
     engine.dispose()
 
