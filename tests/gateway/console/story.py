@@ -25,7 +25,7 @@ from khatim.vocabulary import NOBODY, Actor, ActorKind, Digest, Role, Stage
 from khatim.wire import work as wire
 from policies.facts import Transition
 from registry import artifacts, datasets, manifests, people, queries, versions
-from registry.signing import oms, possession, statements
+from registry.signing import oms, possession, predicates, statements
 from registry.signing.desk import LocalOffice
 from registry.signing.signer import LocalSigner
 from registry.tables import ModelVersion
@@ -106,7 +106,9 @@ class Story:
 
     def bundle(self, kind: str, subjects: Sequence[tuple[str, Digest]]) -> str:
         """Return a signed provenance of build type *kind*."""
-        predicate = {"buildDefinition": {"buildType": kind}, "runDetails": {}}
+        now = datetime.now(UTC)
+        run = predicates.Run(builder=self.agent.ref, invocation="1", started=now, finished=now)
+        predicate = predicates.provenance(kind, {}, [], run, [])
         return self.sign(statements.statement(subjects, statements.SLSA_PROVENANCE, predicate))
 
     def admit(self, tx: Transaction, about: str, kind: str, bundle: str, subjects: Sequence[Digest]) -> Any:
