@@ -18,6 +18,7 @@ from khatim.wire import answers, proofs
 from policies import quorum
 from registry import manifests
 from registry.signing import identity, oms, statements
+from registry.signing.attesters import attesters_in
 from registry.signing.identity import IdentityPolicy
 from registry.signing.revocation import Book, Marks, Verdict
 from registry.signing.verification import TrustRoot, VerifiedStatement, verify_bundle
@@ -39,12 +40,13 @@ class Trust:
     book: Book
 
     def verified(
-        self, statement: answers.Statement, subjects: Sequence[Digest] = (), *, at: datetime
+        self, statement: answers.Statement, subjects: Sequence[Digest] = (), *, zone: str, at: datetime
     ) -> VerifiedStatement:
-        """Verify one statement; raises `SignatureInvalid`, also for one that is revoked at *at*."""
-        policy = IdentityPolicy.of_instance(
-            self.instance, self.issuer, {**identity.DEFAULT_ATTESTERS, statements.DEPLOYMENT: ("agent/*/*",)}
-        )
+        """Verify one statement about something of *zone*: of its agents only that zone's count.
+
+        Raises `SignatureInvalid`, also for one that is revoked at *at*.
+        """
+        policy = IdentityPolicy.of_instance(self.instance, self.issuer, attesters_in(zone))
         verified = verify_bundle(statement.bundle, self.root, policy, list(subjects))
         verdict = self.book.verdict(verified.marks, at)
         if not verdict.holds:
@@ -134,7 +136,7 @@ def _one(node: proofs.Node, trust: Trust, kind: str, subjects: Sequence[Digest],
     failure: SignatureInvalid | None = None
     for statement in node.statements:
         try:
-            verified = trust.verified(statement, subjects, at=at)
+            verified = trust.verified(statement, subjects, zone=node.zone, at=at)
         except SignatureInvalid as error:
             failure = error
             continue
@@ -145,10 +147,7 @@ def _one(node: proofs.Node, trust: Trust, kind: str, subjects: Sequence[Digest],
 
 def _attested(node: proofs.Node, trust: Trust, at: datetime) -> Marks:
     subjects = [] if node.kind == "version" else [Digest.parse(node.digest)]
-    verified = _one(node, trust, KINDS[node.kind], subjects, at)
-    if identity.zone_of(verified.identity) != node.zone:
-        raise SignatureInvalid(f"{node.ref} stands in {node.zone}, but {verified.identity} attests it")
-    return verified.marks
+    return _one(node, trust, KINDS[node.kind], subjects, at).marks
 
 
 def _approvals(  # noqa: PLR0913 - what an approval must be bound to
@@ -160,7 +159,7 @@ def _approvals(  # noqa: PLR0913 - what an approval must be bound to
         if statement.predicate_type != statements.APPROVAL:
             continue
         try:
-            verified = trust.verified(statement, at=at)
+            verified = trust.verified(statement, zone=zone, at=at)
         except SignatureInvalid:
             continue  # it grants nothing; whether enough is granted without it is decided by the seats
         said: Mapping[str, Any] = verified.predicate
