@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import psycopg
 from psycopg.rows import tuple_row
 
-from audit import entries, parquet, stored
+from audit import entries, stored
 from audit.archive_ddl import REMOVE
 from audit.direct import value
 from audit.entries import Columns
@@ -99,6 +99,8 @@ def made(conn: Conn, first: int, end: int) -> tuple[Archive, bytes]:
     rows = list(stored.entry_rows(conn, first, end))
     if [row[0] for row in rows] != list(range(first, end)):
         raise LedgerInvalid(f"entries {first} to {end - 1} are not all there", place=f"entry {first}")
+    from audit import parquet  # noqa: PLC0415 - pyarrow takes a second to load, and few archive
+
     data = parquet.written(rows)
     place = f"{first:020d}-{end:020d}.parquet"
     archive = Archive(first, end, str(Digest.of(data)), place, entries.link_of(rows[-1][1]), at.size, at.root)
@@ -126,6 +128,8 @@ def rows_of(archive: Archive, data: bytes) -> list[tuple[Any, ...]]:
 
 def checked(data: bytes, place: str) -> list[tuple[Any, ...]]:
     """Return the rows of a file that agree with each other; raises `LedgerInvalid` naming the first that does not."""
+    from audit import parquet  # noqa: PLC0415 - as above
+
     rows = list(parquet.rows_in(data, place))
     if not rows:
         raise LedgerInvalid(f"{place} is empty", place=place)

@@ -110,7 +110,7 @@ class UrlSource:
                     if len(data) > most:
                         raise LedgerInvalid(f"{path} is larger than it can be", place=path)
         except httpx.HTTPError as lost:
-            raise Unavailable(f"{self._prefix} does not answer: {lost or type(lost).__name__}") from lost
+            raise Unavailable(f"{self._prefix} does not answer: {str(lost) or type(lost).__name__}") from lost
         return bytes(data)
 
     def close(self) -> None:

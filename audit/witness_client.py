@@ -93,7 +93,7 @@ class WitnessClient:
                         raise Unavailable(f"{self.name} answers without end")
                 return httpx.Response(answer.status_code, content=bytes(data))
         except (httpx.HTTPError, httpx.InvalidURL) as lost:
-            raise Unavailable(f"{self.name} does not answer: {lost or type(lost).__name__}") from lost
+            raise Unavailable(f"{self.name} does not answer: {str(lost) or type(lost).__name__}") from lost
 
     def _lines(self, note: str, lines: str) -> list[tuple[str, str]]:
         try:

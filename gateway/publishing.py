@@ -120,7 +120,7 @@ def _outside(url: str) -> Stamper:
         try:
             answer = httpx.post(url, content=timestamp.request(note), headers=headers, timeout=_TIMEOUT_S)
         except httpx.HTTPError as lost:
-            raise Unavailable(f"{url} does not answer: {lost or type(lost).__name__}") from lost
+            raise Unavailable(f"{url} does not answer: {str(lost) or type(lost).__name__}") from lost
         if not answer.is_success:
             raise Unavailable(f"{url} answers {answer.status_code}")
         return timestamp.granted(answer.content)

@@ -9,8 +9,8 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
 import audit.answers
-import audit.endorsements_tables
 import audit.archive_tables
+import audit.endorsements_tables
 import audit.ledger_tables
 import audit.streams.tables
 import governance.hold_tables

@@ -65,7 +65,8 @@ def _gates() -> Iterator[tuple[str, _Ids]]:
     """Yield what the shipped gates say; a customer's overlay brings its own words."""
     gates = PolicyBundle.load().gates
     pairs = [(rule.title, rule.advice) for rule in gates.requirements.values()]
-    pairs += [(rule.title, rule.advice) for rule in (*gates.separation.values(), gates.waivers)]
+    pairs += [(rule.title, rule.advice) for rule in gates.separation.values()]
+    pairs.append((gates.waivers.title, gates.waivers.advice))
     yield from (("policies/gates.yaml", text) for pair in pairs for text in pair if text)
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Ledger:
         return self._connection.ask(proofs.Receipt, "/v1/ledger/receipts", {"event": of, "wait": str(wait)})
 
     @contextmanager
-    def noting(self) -> Iterator[list[str]]:
+    def noting(self) -> Iterator[MutableSequence[str]]:
         """Collect the events that the calls inside the block record, for `receipt`; one block at a time a thread."""
         with self._connection.noting() as events:
             yield events

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -64,8 +65,12 @@ def ledger_archives(token: Token, data: Data = Path(".khatim"), *, as_json: Json
     from khatim import settings
 
     with archiving.opened(settings.load(data=data.resolve())) as desk:
-        output.listing(
-            desk.listed(token),
+        found = desk.listed(token)
+    if as_json:
+        output.dump([asdict(one) for one in found])
+    else:
+        output.table(
+            found,
             {
                 "first": lambda one: one.first,
                 "end": lambda one: one.end,
@@ -73,7 +78,6 @@ def ledger_archives(token: Token, data: Data = Path(".khatim"), *, as_json: Json
                 "digest": lambda one: one.digest,
                 "checkpoint": lambda one: one.size,
             },
-            as_json=as_json,
             none="No archives.",
         )
 

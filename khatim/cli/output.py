@@ -47,16 +47,21 @@ def listing(items: Iterable[BaseModel], columns: Columns, *, as_json: bool, none
     found = list(items)
     if as_json:
         dump([item.model_dump(mode="json") for item in found])
-        return
+    else:
+        table(found, columns, none=none)
+
+
+def table(found: Sequence[object], columns: Columns, *, none: str) -> None:
+    """Print *found* as a table with *columns*, or the sentence *none* when there is nothing."""
     if not found:
         say(none)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     for title in columns:
-        table.add_column(title, overflow="fold")
+        grid.add_column(title, overflow="fold")
     for item in found:
-        table.add_row(*(cell(value(item)) for value in columns.values()))
-    console().print(table)
+        grid.add_row(*(cell(value(item)) for value in columns.values()))
+    console().print(grid)
 
 
 def record(item: BaseModel, *, as_json: bool) -> None:

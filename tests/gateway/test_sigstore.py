@@ -189,7 +189,7 @@ def test_a_token_that_is_not_for_signing_earns_no_certificate(world: World, chan
 
 def test_a_token_that_says_none_or_hmac_earns_no_certificate(world: World) -> None:
     claims = jwt.decode(local(world), options={"verify_signature": False})
-    confused = [jwt.encode(claims, "x" * 64, "HS256"), jwt.encode(claims, None, "none")]
+    confused = [jwt.encode(claims, "x" * 64, "HS256"), jwt.encode(claims, "", "none")]
     for one in confused:
         problem(ask(world, one, person()), 401, "unauthenticated")
 

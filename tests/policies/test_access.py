@@ -106,6 +106,7 @@ GRANTED: dict[Role, set[Action]] = {
         Action.MONITOR_RUN,
         Action.REVOCATION_RECORD_KEY,
         Action.LEDGER_RECOVER,
+        Action.LEDGER_ARCHIVE,
     },
     Role.AUDITOR: {Action.READ, Action.LEDGER_READ, Action.ENGAGEMENT_EXPORT},
     Role.AGENT: {

@@ -21,7 +21,7 @@ from gateway.instance import Instance
 from khatim.errors import Forbidden, Misconfigured, Unavailable
 from khatim.settings import Settings
 from khatim.vocabulary import Digest
-from registry.signing import identity, statements, trust
+from registry.signing import identity, socket_server, statements, trust
 from registry.signing.identity import IdentityPolicy
 from registry.signing.journal import Journal
 from registry.signing.socket_office import SocketOffice
@@ -160,7 +160,7 @@ def test_while_the_signer_is_dead_verifying_goes_on_and_signing_waits(
 def test_a_path_that_no_socket_can_have_is_refused_with_advice(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 120)
     with pytest.raises(Misconfigured, match="107 bytes"):
-        signing.socket_server.Counter(long, None, frozenset())  # type: ignore[arg-type]  # it is refused before
+        socket_server.Counter(long, None, frozenset())  # type: ignore[arg-type]  # it is refused before
 
 
 # --- khatim up ---
@@ -213,7 +213,7 @@ print(*[one for one in opened if "authority" in one and "/authority/" in one and
 
 
 def test_the_signer_is_started_again_and_requests_meanwhile_are_told_to_come_back(apart: Installation) -> None:
-    query = {"hashedRekordRequestV002": {}}
+    query: dict[str, dict[str, str]] = {"hashedRekordRequestV002": {}}
     assert httpx.post(f"{apart.url}/api/v2/log/entries", json=query, timeout=30).status_code == 422
     first = signer_of(apart)
     first.suspend()  # so that it is not started again before it was missed

@@ -193,7 +193,9 @@ class Story:
                     "scanner": "onnx",
                 }
             ]
-            for kind, details in (("scan", {"result": "PASSED", "files": report}), ("evaluation", RESULT)):
+            configuration = [{"name": "model.onnx", "digest": {"sha256": MODEL.hex}}]
+            scan = {"result": "PASSED", "configuration": configuration, "files": report}
+            for kind, details in (("scan", scan), ("evaluation", {"configuration": configuration, **RESULT})):
                 bundle = self.sign(statements.statement(FILES, statements.TEST_RESULT, details))
                 row = self.admit(tx, version.ref, statements.TEST_RESULT, bundle, [MODEL])
                 if kind == "scan":

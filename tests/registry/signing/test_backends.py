@@ -31,6 +31,7 @@ from registry.signing.authority import Authority
 from registry.signing.backends import private_sigstore
 from registry.signing.backends.key_only import DEGRADED, KeyOnlySigner, hint_of, verify_key_only
 from registry.signing.desk import LocalOffice
+from registry.signing.encoding import b64
 from registry.signing.identity import Identity, IdentityPolicy
 from registry.signing.journal import Journal
 from registry.signing.keys_pkcs11 import Pkcs11Keys
@@ -250,7 +251,7 @@ def test_a_bare_key_that_is_not_known_or_a_changed_statement_is_refused(authorit
         verify_key_only(bundle, anchors, {})
     changed = json.loads(bundle)
     other = statements.statement([("model", SUBJECT)], statements.APPROVAL, {"meaning": "refused"})
-    changed["dsseEnvelope"]["payload"] = bundles.b64(other)
+    changed["dsseEnvelope"]["payload"] = b64(other)
     with pytest.raises(SignatureInvalid, match="not over this statement"):
         verify_key_only(json.dumps(changed), anchors, {hint_of(public): public})
     with pytest.raises(SignatureInvalid, match="log"):
