@@ -203,7 +203,7 @@ def _hashed(token: str) -> str:
 
 def _check_time(claims: Mapping[str, Any], at: datetime, grace: timedelta) -> None:
     try:
-        begins = datetime.fromtimestamp(max(claims["iat"], claims.get("nbf", 0)), UTC)
+        begins = max(datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "nbf") if name in claims)
         is_over, is_early = datetime.fromtimestamp(claims["exp"], UTC) + grace < at, begins - LEEWAY > at
     except (TypeError, ValueError, OverflowError, OSError) as error:
         raise Unauthenticated("the token is not valid") from error

@@ -50,7 +50,7 @@ FAMILIES = {
     "runners 422": ("POST", "/v1/uploads", {}, 422),
     "ledger 403": ("GET", "/v1/ledger/entries", None, 403),
     "ledger 422": ("GET", "/v1/ledger/entries?limit=x", None, 422),
-    "signing 403": ("POST", "/api/v2/log/entries", {}, 403),
+    "signing 422": ("POST", "/api/v2/log/entries", {}, 422),
     "nowhere 404": ("GET", "/v1/nowhere", None, 404),
     "another method 405": ("DELETE", CREATE, None, 405),
 }

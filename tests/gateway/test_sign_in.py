@@ -26,7 +26,7 @@ from gateway import app, local_tokens
 from khatim import settings as khatim_settings
 from khatim import tokens
 from khatim.errors import KhatimError, Malformed, Misconfigured, TokenExpired, Unauthenticated
-from khatim.settings import OidcSettings
+from khatim.settings import AuthoritySettings, OidcSettings
 from khatim.vocabulary import Role
 from tests.support.http import BASE, InProcess, good, problem
 from tests.support.people import ADEL, SAMI
@@ -252,7 +252,7 @@ def test_a_session_is_no_bearer_token(world: World) -> None:
 
 
 def test_with_oidc_local_tokens_sessions_and_links_are_refused(worlds: Worlds) -> None:
-    with worlds.at(Step.ENROLLED, oidc=OIDC) as world:
+    with worlds.at(Step.ENROLLED, oidc=OIDC, authority=AuthoritySettings(process=False)) as world:
         assert "OIDC" in refused(world, world.token(SAMI))
         link = world.parts.local_tokens.link(SAMI.ref, "Sami", SAMI.roles, at=world.clock())
         page = world.http.post("/sign-in", data={"link": link}, headers=COOKIE)
