@@ -54,7 +54,7 @@ def up(
     if detach:
         console.print(f"khatim is ready: {supervisor.detach(read)}")
         return
-    supervisor.up(read, say=lambda text: console.print(f"[dim]khatim:[/] {text}"))
+    supervisor.up(read, say=lambda text: console.print(f"[dim]khatim:[/] {text}", soft_wrap=True))
 
 
 def down(data: Data = Path(".khatim")) -> None:

@@ -192,7 +192,8 @@ def test_rows_gone_without_a_recorded_archive_are_missing(filled: LedgerDatabase
     with pytest.raises(LedgerInvalid) as refused:
         verified(filled)
     assert archive.place in str(refused.value)
-    assert Checkpoint.of_note(export.latest_note(filled.connect())).size == 901
+    with filled.connect() as conn:
+        assert Checkpoint.of_note(export.latest_note(conn)).size == 901
 
 
 def test_a_file_that_disagrees_with_itself_is_named(filled: LedgerDatabase) -> None:
