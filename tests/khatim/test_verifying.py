@@ -61,9 +61,15 @@ def test_each_claim_says_whom_it_rests_on(serving: World) -> None:
     assert "revocations: list 0 of" in page
 
 
+def key_of(world: World) -> str:
+    """Return the key behind the first statement, named by its place in the signature log."""
+    bundle = json.loads(dossier(world).nodes[0].statements[0].bundle)
+    return f"log:{bundle['verificationMaterial']['tlogEntries'][0]['logIndex']}"
+
+
 REACHES: list[tuple[str, Callable[[World], str]]] = [
     (Revoked.STATEMENT.value, lambda world: str(dossier(world).nodes[0].statements[0].digest)),
-    (Revoked.KEY.value, lambda _: "log:1"),
+    (Revoked.KEY.value, key_of),
     (Revoked.IDENTITY.value, lambda _: "agent/ae-health/*"),
     (Revoked.ARTIFACT.value, lambda _: f"dataset:{DATASET}"),
 ]

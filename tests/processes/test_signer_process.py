@@ -166,16 +166,22 @@ def test_a_path_that_no_socket_can_have_is_refused_with_advice(tmp_path: Path) -
 # --- khatim up ---
 
 
+APART = {"KHATIM_AUTHORITY__PROCESS": "true"}
+
+
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Run an installation whose signer is a process of its own."""
     made = Installation(tmp_path_factory.mktemp("apart"))
-    os.environ["KHATIM_AUTHORITY__PROCESS"] = "true"
+    os.environ.update(APART)
     try:
         made.up()
+    finally:  # what is started later in this process is told by itself
+        for name in APART:
+            del os.environ[name]
+    try:
         yield made
     finally:
-        del os.environ["KHATIM_AUTHORITY__PROCESS"]
         made.down()
 
 
@@ -204,7 +210,7 @@ print(*[one for one in opened if "authority" in one and "/authority/" in one and
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120, cwd=supervisor.ROOT,
-        env={**os.environ, "KHATIM_DATA": str(apart.data)},
+        env={**os.environ, **APART, "KHATIM_DATA": str(apart.data)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "", "files of the authority were opened"
