@@ -108,12 +108,14 @@ def test_an_older_backup_is_read_only_until_two_people_recover(alone: Installati
 
 def test_a_lagging_standby_that_was_promoted_is_read_only_too(alone: Installation) -> None:
     primary = EmbeddedDatabase(alone.data / "postgres")
-    standby = primary.folder / "standby"
+    spare = EmbeddedDatabase(primary.folder / "standby")
+    standby = spare.pgdata
     _write(alone, range(3))
     source = primary.url("postgres", "postgres")
     primary._run("pg_basebackup", "-D", str(standby), "-R", "--checkpoint=fast", "-d", source)
-    (standby / ".s.PGSQL.5432.lock").unlink()  # of the primary's socket, which lies in its folder
-    lonely = f"-c unix_socket_directories='{standby}'"
+    # The lock of the primary's socket comes along where the path is short enough for the socket to lie there.
+    (standby / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+    lonely = f"-c unix_socket_directories='{spare._socket_folder()}'"
     log = str(primary.folder / "standby.log")
     primary._run("pg_ctl", "-D", str(standby), "-l", log, "-o", lonely, "-w", "start")
     _write(alone, range(3, 6))
