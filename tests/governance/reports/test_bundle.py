@@ -96,6 +96,12 @@ def structural(path: Path) -> Iterator[int]:
     yield from range(members[-1].end, path.stat().st_size)
 
 
+def checksums(path: Path) -> dict[int, str]:
+    """Return the positions of the members' checksums: a bent one looks like a bent member, and names it."""
+    with archive.opened(path) as opened:
+        return {one.at + 14 + place: one.name for one in opened.members.values() for place in range(4)}
+
+
 def bend(path: Path, at: int, mask: int) -> str:
     """Change one byte, verify, change it back; return the place that was named."""
     with path.open("r+b") as file:
@@ -115,23 +121,23 @@ def test_one_byte_changed_anywhere_is_named(copy: Path) -> None:
     chance = random.Random(2)
     size = copy.stat().st_size
     spread = [size * number // SPREAD for number in range(SPREAD)]
+    sums = checksums(copy)
     with archive.opened(copy) as opened:
         members = list(opened.members.values())
     for at in spread:
         place = bend(copy, at, chance.randrange(1, 256))
-        inside = [one.name for one in members if one.content_at <= at < one.end]
+        inside = next((one.name for one in members if one.content_at <= at < one.end), sums.get(at))
 
-        assert place == inside[0] if inside else place.startswith("zip structure at byte "), (at, place)
+        assert place == inside if inside else place.startswith("zip structure at byte "), (at, place)
 
 
 def test_every_byte_of_the_structure_is_watched(copy: Path) -> None:
     chance = random.Random(3)
-    with archive.opened(copy) as opened:
-        checksums = {one.at + 14 + place: one.name for one in opened.members.values() for place in range(4)}
+    sums = checksums(copy)
     for at in list(structural(copy)):
         place = bend(copy, at, chance.randrange(1, 256))
 
-        assert place == checksums.get(at) or place.startswith("zip structure at byte "), (at, place)
+        assert place == sums.get(at) or place.startswith("zip structure at byte "), (at, place)
 
 
 def test_every_member_is_named_when_it_changes(copy: Path) -> None:
