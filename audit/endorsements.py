@@ -7,6 +7,7 @@ not every one is: the publisher takes the latest one each time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from psycopg.rows import tuple_row
 from audit import stored
 from audit.stored import Conn, StoredCheckpoint
 from audit.witness_policy import WitnessPolicy
+from audit.worm import written
 from khatim.errors import NotFound
 
 COSIGNATURE, TIMESTAMP, COPY = "cosignature", "timestamp", "copy"
@@ -71,16 +73,34 @@ def latest_that_counts(conn: Conn, policy: WitnessPolicy) -> str:
         raise NotFound("the ledger is not open yet")
     if not policy.is_demanding:
         return cosigned_note(conn, latest)
-    query = "SELECT DISTINCT size FROM ledger_endorsements WHERE kind = 'cosignature' ORDER BY size DESC LIMIT %s"
-    for (size,) in _cursor(conn).execute(query, (_LOOK_BACK,)).fetchall():
-        checkpoint = stored.checkpoint_at(conn, size)
-        note = cosigned_note(conn, checkpoint) if checkpoint else ""
-        if note and policy.judge(note).counts:
+    for _, note in _endorsed(conn, (COSIGNATURE,)):
+        if policy.judge(note).counts:
             return note
     raise NotFound(
         f"no checkpoint is witnessed by {policy.describe()} yet",
         advice="The witnesses are asked every few seconds: see docs/guides/witness.md if it lasts.",
     )
+
+
+def latest_endorsed(conn: Conn, policy: WitnessPolicy) -> bytes:
+    """Return the largest checkpoint that meets *policy* and of which a witness or a clock has said anything.
+
+    It comes with all cosignatures and timestamps, in the form of a copy (`worm.written`).  Raises `NotFound` if there
+    is none.
+    """
+    for size, note in _endorsed(conn, (COSIGNATURE, TIMESTAMP)):
+        if policy.judge(note).counts:
+            return written(note, [(one.who, one.data) for one in of_size(conn, size) if one.kind == TIMESTAMP])
+    raise NotFound("nobody has endorsed a checkpoint yet", advice="Witnesses and clocks are asked every few seconds.")
+
+
+def _endorsed(conn: Conn, kinds: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """Yield sizes and cosigned notes of checkpoints of which something of these kinds was said, largest first."""
+    query = "SELECT DISTINCT size FROM ledger_endorsements WHERE kind = ANY(%s) ORDER BY size DESC LIMIT %s"
+    for (size,) in _cursor(conn).execute(query, (list(kinds), _LOOK_BACK)).fetchall():
+        checkpoint = stored.checkpoint_at(conn, size)
+        if checkpoint:
+            yield size, cosigned_note(conn, checkpoint)
 
 
 def _cursor(conn: Conn) -> Any:

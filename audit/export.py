@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from psycopg.rows import tuple_row
 
-from audit import entries, stored
+from audit import endorsements, entries, stored
 from audit.checkpoint import Checkpoint
 from audit.merkle import consistency_path, inclusion_path, leaf_hash
 from audit.stored import Conn, StoredCheckpoint
@@ -39,9 +39,9 @@ def latest_note(conn: Conn) -> str:
 def export_ledger(conn: Conn, write: Callable[[str, bytes], None], size: int | None = None) -> Checkpoint:
     """Write the ledger as it was at a checkpoint (by default the latest one) through ``write(path, data)``.
 
-    The layout is C2SP tlog-tiles: ``tile/entries/…``, ``tile/<level>/…``, ``checkpoint`` last, so that an unfinished
-    copy does not pass for a ledger.  Payloads kept aside lie beside it (`tiles.payload_path`).  Raises `NotFound` if no
-    checkpoint of that size was signed.
+    The layout is C2SP tlog-tiles: ``tile/entries/…``, ``tile/<level>/…``, ``checkpoint`` with the cosignatures that
+    came for it last, so that an unfinished copy does not pass for a ledger.  Payloads kept aside lie beside it
+    (`tiles.payload_path`).  Raises `NotFound` if no checkpoint of that size was signed.
     """
     at = _checkpoint(conn, size)
     digests: dict[str, None] = {}
@@ -60,7 +60,7 @@ def export_ledger(conn: Conn, write: Callable[[str, bytes], None], size: int | N
             write(ref.path, b"".join(stored.tile_hashes(conn, ref)))
     for digest in digests:
         write(payload_path(digest), payload(conn, digest))
-    write(CHECKPOINT, at.note.encode())
+    write(CHECKPOINT, endorsements.cosigned_note(conn, at).encode())
     return Checkpoint.parse(at.note.rpartition("\n\n")[0] + "\n")
 
 

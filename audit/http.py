@@ -132,7 +132,8 @@ def open_shown(
         with ledger.reading(actor) as reader:
             yield reader
         return
-    opened = open_reader if request.url.path.endswith("/checkpoint") else open_bulk_reader
+    is_one_note = request.url.path.endswith(("/checkpoint", "/endorsed"))
+    opened = open_reader if is_one_note else open_bulk_reader
     with contextmanager(opened)(actor_of(request), ledger) as reader:
         reader.require(Action.LEDGER_READ, LEDGER)
         yield reader

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from audit import entries
+from audit import endorsed, entries
 from audit.checkpoint import Checkpoint
 from audit.sources import TileSource
-from audit.tiles import CHECKPOINT, TileRef, decode_bundle, layout, payload_path
+from audit.tiles import CHECKPOINT, ENDORSED, TileRef, decode_bundle, layout, payload_path
 from khatim.errors import AlreadyExists, LedgerInvalid, StoreFull
 
 Progress = Callable[[int, int], None]
@@ -28,7 +28,7 @@ def to_folder(source: TileSource, folder: Path, progress: Progress) -> tuple[int
 
     Raises `LedgerInvalid` when the folder holds a larger ledger than the source, `StoreFull` without room.
     """
-    note = source.checkpoint()
+    vouched, note = endorsed.read(source), source.checkpoint()
     size, had = Checkpoint.of_note(note).size, _size_in(folder)
     if had > size:
         raise LedgerInvalid(f"{folder} holds {had} entries and the source only {size}", place=CHECKPOINT)
@@ -41,6 +41,8 @@ def to_folder(source: TileSource, folder: Path, progress: Progress) -> tuple[int
                 added += 1
         progress(done + 1, len(paths))
     _write(folder / CHECKPOINT, note.encode())
+    if vouched:  # after the checkpoint, than which it must not be larger
+        _write(folder / ENDORSED, vouched)
     return added + (had != size), size
 
 
@@ -48,7 +50,7 @@ def to_zip(source: TileSource, file: Path, progress: Progress) -> tuple[int, int
     """Write a new zip file; return how many files it holds, and the ledger's size.  Raises `AlreadyExists`."""
     if file.exists():
         raise AlreadyExists(f"{file} exists")
-    note = source.checkpoint()
+    vouched, note = endorsed.read(source), source.checkpoint()
     size, added = Checkpoint.of_note(note).size, 1
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
@@ -60,6 +62,9 @@ def to_zip(source: TileSource, file: Path, progress: Progress) -> tuple[int, int
                     added += 1
                 progress(done + 1, len(paths))
             archive.writestr(CHECKPOINT, note)
+            if vouched:
+                archive.writestr(ENDORSED, vouched)
+                added += 1
         draft.replace(file)
     except OSError as wrong:
         raise StoreFull(f"{file} cannot be written: {wrong.strerror}") from wrong

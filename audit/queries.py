@@ -14,6 +14,7 @@ from sqlalchemy import Row, select
 from audit import endorsements, export, stored
 from audit import entries as codec
 from audit.checkpoint import Checkpoint
+from audit.epoch_tables import epochs
 from audit.ledger_tables import checkpoints, entries
 from audit.stored import StoredCheckpoint
 from audit.transaction import Reader
@@ -112,8 +113,16 @@ def _receipt(reader: Reader, index: int, policy: WitnessPolicy) -> proofs.Receip
         proof=[_b64(one) for one in proof.proof],
         checkpoint=note,
         entry=_b64(proof.entry),
+        openings=_openings(reader, proof.size),
         is_witnessed=policy.is_demanding and policy.judge(note).counts,
     )
+
+
+def _openings(reader: Reader, size: int) -> list[tuple[int, str]]:
+    """Return index and bytes of the entries that opened the epochs below *size*, less those that lie in archives."""
+    joined = entries.join(epochs, entries.c.index == epochs.c.first)
+    query = select(entries).select_from(joined).where(epochs.c.first < size).order_by(epochs.c.number)
+    return [(int(row._mapping["index"]), _b64(bytes(row.entry))) for row in reader.rows(query)]  # noqa: SLF001 - as in `_answer`
 
 
 def checkpoint(reader: Reader) -> Row[Any] | None:

@@ -64,6 +64,13 @@ def checkpoint(reader: Shown, showing: Shows) -> Response:
     return Response(note, media_type="text/plain; charset=utf-8", headers=FRESH)
 
 
+@router.get("/ledger/endorsed", response_class=Response, responses=TEXT)
+def endorsed(reader: Shown, showing: Shows) -> Response:
+    """Return the largest checkpoint that others vouch for: with its cosignatures, then its timestamps (RFC 3161)."""
+    data = endorsements.latest_endorsed(reader.connection(), showing.policy)
+    return Response(data, media_type="text/plain; charset=utf-8", headers=FRESH)
+
+
 @router.get("/ledger/tile/{path:path}", response_class=Response, responses=BYTES)
 def tile(reader: Shown, showing: Shows, path: str) -> Response:
     """Return one tile or entry bundle (C2SP tlog-tiles); it never changes."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from audit import epochs
 from audit.checkpoint import Checkpoint, NoteVerifier, open_checkpoint
 from audit.merkle import HASH_SIZE, consistency_path, verify_consistency
-from audit.sources import FolderSource, TileSource, ZipSource
-from audit.tiles import WIDTH, TileRef, decode_bundle, hashes_of, layout, nodes_of, payload_path
+from audit.sources import FolderSource, TileSource, ZipSource, nodes_in
+from audit.tiles import TileRef, decode_bundle, layout, payload_path
 from audit.verify_blocks import Whole, blocks_of
 from audit.walk import LedgerReport, Walk
 from audit.witness_policy import WitnessPolicy
@@ -40,12 +40,16 @@ class Demands:
 
     *since* is a checkpoint that was seen before, which the ledger has to continue; *policy* says which witnesses must
     have cosigned.  *processes* share the work where the source is a folder.
+
+    With *tree_only* every byte, tile, root and signature is checked, and neither the links nor what events say: the
+    ledger is exactly the one that its key signed.  Whatever does not hold is still looked for with everything.
     """
 
     since: str = ""
     policy: WitnessPolicy = field(default_factory=WitnessPolicy)
     processes: int = 1
     progress: Progress = lambda done, total: None  # noqa: ARG005 - nobody looks
+    tree_only: bool = False
 
 
 def verify_ledger(source: TileSource, vkey: str, demands: Demands | None = None) -> LedgerReport:
@@ -88,9 +92,9 @@ def _slowly(source: TileSource, claimed: Checkpoint, verifier: NoteVerifier, ask
 
 def _quickly(source: TileSource, claimed: Checkpoint, verifier: NoteVerifier, asked: Demands) -> LedgerReport | None:
     """Verify block by block; None when anything is not as it should be, without saying what."""
-    whole = Whole()
+    whole = Whole(tree_only=asked.tree_only)
     try:
-        for block in blocks_of(source, claimed.size, processes=asked.processes):
+        for block in blocks_of(source, claimed.size, processes=asked.processes, tree_only=asked.tree_only):
             if block is None or not whole.take(source, block):
                 return None
             asked.progress(whole.frontier.size, claimed.size)
@@ -122,20 +126,12 @@ def _verify_since(source: TileSource, report: LedgerReport, kept: str) -> None:
         )
     try:
         # From tiles that are read again, and need not be believed: the proof holds or it does not.
-        proof = consistency_path(old.size, report.size, nodes_of(_tiles(source, report.size)))
+        proof = consistency_path(old.size, report.size, nodes_in(source, report.size))
         verify_consistency(old.size, old.root, report.size, report.root, proof)
     except LedgerInvalid as wrong:
         raise LedgerInvalid(
             f"the ledger is not the one that you saw at size {old.size}: its history was written anew", place="since"
         ) from wrong
-
-
-def _tiles(source: TileSource, size: int) -> Callable[[int, int], list[bytes]]:
-    def read(level: int, number: int) -> list[bytes]:
-        width = min(WIDTH, size // WIDTH**level - number * WIDTH)
-        return hashes_of(source.read(TileRef(level, number, width).path))
-
-    return read
 
 
 def _verify_bundle(source: TileSource, ref: TileRef, walk: Walk) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from khatim.errors import Unavailable
+from audit.checkpoint import unbase64
+from khatim.errors import LedgerInvalid, Unavailable
 
 FOLDER = "checkpoints"
 _NAME = re.compile(r"([0-9]{20})\.note\Z")
@@ -71,6 +72,20 @@ def note_in(data: bytes) -> str:
     text = data.decode("utf-8", "replace")
     head, _, tail = text.rpartition("\n\n")
     return f"{head}\n" if tail.startswith("timestamp ") else text
+
+
+def tokens_in(data: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Return who gave each timestamp of a copy, and the token (DER); raises `LedgerInvalid` for another line."""
+    _, _, tail = data.decode("utf-8", "replace").rpartition("\n\n")
+    if not tail.startswith("timestamp "):
+        return ()
+    found = []
+    for line in tail.removesuffix("\n").split("\n"):
+        words = line.split(" ")
+        if len(words) != 3 or words[0] != "timestamp":  # noqa: PLR2004 - the word, who, and the token
+            raise LedgerInvalid("a line after the checkpoint is no timestamp", place="timestamp")
+        found.append((words[1], unbase64(words[2], "a timestamp")))
+    return tuple(found)
 
 
 class WriteOnceFolder:

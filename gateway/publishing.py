@@ -5,21 +5,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
 from audit.cosignatures import CosignatureVerifier
+from audit.endorsed import OWN_CLOCK
 from audit.publisher import Publisher, Publishing, Stamper
 from audit.witness_client import WitnessClient, clients_of
 from audit.witness_policy import WitnessPolicy
 from audit.worm import Copies, WriteOnceFolder
 from gateway.instance import Instance
-from khatim.errors import Malformed, Misconfigured, Unavailable
+from khatim.errors import Malformed, Misconfigured
 from khatim.settings import Settings, WormSettings
 
-EMBEDDED = "embedded"
+if TYPE_CHECKING:
+    from registry.signing.office import Office
+
 _TIMEOUT_S = 10.0
 
 
@@ -48,33 +53,34 @@ def copies_of(settings: Settings) -> list[Copies]:
     return found
 
 
-def publishing_of(settings: Settings, instance: Instance) -> Publishing:
-    """Return to whom the checkpoints of this installation go."""
-    stampers: dict[str, Stamper] = {}
-    # In local mode the embedded authority's keys are this machine's own; elsewhere they are the signer's alone.
-    if settings.is_local:
-        stampers[EMBEDDED] = _embedded(instance)
-    if settings.ledger.timestamp_url:
-        stampers[settings.ledger.timestamp_url] = _outside(settings.ledger.timestamp_url)
-    origin = f"ledger.{settings.instance}.khatim"
-    return Publishing(witnesses_of(settings, origin), stampers, copies_of(settings))
+@contextmanager
+def publishing_of(settings: Settings, instance: Instance) -> Iterator[Publishing]:
+    """Yield to whom the checkpoints of this installation go: its own authority always, and one outside if named."""
+    with ExitStack() as held:
+        given = settings.ledger
+        stampers: dict[str, Stamper] = {OWN_CLOCK: held.enter_context(closing(OwnClock(settings, instance))).stamp}
+        if given.timestamp_url:
+            outside = held.enter_context(closing(OutsideClock(given.timestamp_url, given.timestamp_root)))
+            stampers[given.timestamp_url] = outside.stamp
+        witnesses = witnesses_of(settings, f"ledger.{settings.instance}.khatim")
+        for one in witnesses:
+            held.callback(one.close)
+        yield Publishing(witnesses, stampers, copies_of(settings))
 
 
 @contextmanager
 def publishing(settings: Settings, instance: Instance, dsn: str) -> Iterator[None]:
     """Publish checkpoints in a thread of its own while the block lasts."""
     stop = threading.Event()
-    to = publishing_of(settings, instance)
-    publisher = Publisher(dsn, to, period_s=settings.ledger.publish_s)
-    thread = threading.Thread(target=publisher.run, args=(stop,), name="khatim-publisher", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(_TIMEOUT_S)
-        for witness in to.witnesses:
-            witness.close()
+    with publishing_of(settings, instance) as to:
+        publisher = Publisher(dsn, to, period_s=settings.ledger.publish_s)
+        thread = threading.Thread(target=publisher.run, args=(stop,), name="khatim-publisher", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(_TIMEOUT_S)
 
 
 def _bucket(worm: WormSettings, *, must_answer: bool) -> Copies:
@@ -99,30 +105,44 @@ def _bucket(worm: WormSettings, *, must_answer: bool) -> Copies:
     return bucket
 
 
-def _embedded(instance: Instance) -> Stamper:
-    def stamp(note: bytes) -> bytes:
-        from registry.signing.authority import Authority  # noqa: PLC0415 - the sequencer starts without it
+class OwnClock:
+    """The installation's own timestamp authority, by whichever way it signs: the signer's process, or this one."""
 
-        authority = Authority.open(instance.folder / "authority" / "sigstore")
-        try:
-            return authority.stamp(note, datetime.now(UTC))
-        finally:
-            authority.close()
+    def __init__(self, settings: Settings, instance: Instance) -> None:
+        """Take the installation; its office is opened when it is first asked."""
+        self._settings, self._instance = settings, instance
+        self._office: Office | None = None
 
-    return stamp
+    def stamp(self, note: bytes) -> bytes:
+        """Have *note* stamped; raises `Unavailable`, `ClockUnreliable`."""
+        from gateway import signing  # noqa: PLC0415 - the sequencer starts without Sigstore
+        from registry.signing import stamping  # noqa: PLC0415 - as above
+
+        if self._office is None:
+            self._office = signing.office_of(self._settings, self._instance)
+        return stamping.stamped(self._office.timestamp, note, "the signer")
+
+    def close(self) -> None:
+        """Let go of the office."""
+        if self._office is not None:
+            self._office.close()
 
 
-def _outside(url: str) -> Stamper:
-    def stamp(note: bytes) -> bytes:
-        from registry.signing import timestamp  # noqa: PLC0415 - as above
+class OutsideClock:
+    """A timestamp authority that somebody else runs, over HTTP."""
 
-        headers = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
-        try:
-            answer = httpx.post(url, content=timestamp.request(note), headers=headers, timeout=_TIMEOUT_S)
-        except httpx.HTTPError as lost:
-            raise Unavailable(f"{url} does not answer: {str(lost) or type(lost).__name__}") from lost
-        if not answer.is_success:
-            raise Unavailable(f"{url} answers {answer.status_code}")
-        return timestamp.granted(answer.content)
+    def __init__(self, url: str, certificates: Path | None = None) -> None:
+        """Take its address, and the file with its certificates (PEM), by which its answers then have to hold."""
+        self._url, self._certificates = url, certificates
+        self._http = httpx.Client(timeout=_TIMEOUT_S)
 
-    return stamp
+    def stamp(self, note: bytes) -> bytes:
+        """Have *note* stamped; raises `Unavailable` for any other answer than the one that was asked for."""
+        from registry.signing import ledger_time, stamping  # noqa: PLC0415 - as above
+
+        clock = ledger_time.outside_of(self._certificates, self._url) if self._certificates else None
+        return stamping.stamped(stamping.over_http(self._url, self._http), note, self._url, clock)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()

@@ -118,9 +118,10 @@ class WormSettings(BaseModel):
 class LedgerSettings(BaseModel):
     """To whom the ledger's checkpoints go every *publish_s* seconds, and how many witnesses make one count.
 
-    *timestamp_url* is a timestamp authority outside (RFC 3161 over HTTP), beside the embedded one.  With *public*,
-    checkpoints, tiles and entries are read without signing in.  With *witnesses_first* nothing is signed at a start
-    while a witness does not answer.
+    *timestamp_url* is a timestamp authority outside (RFC 3161 over HTTP), beside the installation's own;
+    *timestamp_root* its certificates (PEM, its own first, its root last), without which any answer is kept.  With
+    *public*, checkpoints, tiles and entries are read without signing in.  With *witnesses_first* nothing is signed at
+    a start while a witness does not answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -130,6 +131,7 @@ class LedgerSettings(BaseModel):
     quorum: int = Field(default=0, ge=0, le=100)
     witnesses_first: bool = False
     timestamp_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    timestamp_root: Path | None = None
     worm: WormSettings = WormSettings()
     public: bool = False
 

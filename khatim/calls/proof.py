@@ -55,6 +55,10 @@ class Ledger:
         """Return the latest signed checkpoint (C2SP tlog-checkpoint)."""
         return self._connection.read("/ledger/checkpoint").decode("utf-8", "replace")
 
+    def endorsed(self) -> bytes:
+        """Return the largest checkpoint that others vouch for, with cosignatures and timestamps; raises `NotFound`."""
+        return self._connection.read("/ledger/endorsed")
+
     def tile(self, path: str) -> bytes:
         """Return one tile or entry bundle (C2SP tlog-tiles), as ``tile/0/000.p/17``."""
         return self._connection.read(f"/ledger/{path}")

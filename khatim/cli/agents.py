@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, moment
 from khatim.cli.server import seconds_of
 
@@ -28,7 +28,7 @@ def install(app: typer.Typer) -> None:
 
 
 @agent_app.command("invite")
-@connected
+@writing
 def invite(
     client: Client,
     zone: Annotated[str, typer.Argument(help="The zone, as ae-health.", metavar="ZONE")],
@@ -65,7 +65,7 @@ def list_(client: Client, *, as_json: Json = False) -> None:
 
 
 @agent_app.command("retire")
-@connected
+@writing
 def retire(
     client: Client,
     name: Annotated[str, typer.Argument(help="The id of an agent.", metavar="ID")],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json
 from khatim.cli.verifying import (
     CheckpointOption,
@@ -58,7 +58,7 @@ def zones(client: Client, *, as_json: Json = False) -> None:
 
 
 @engagement_app.command("export")
-@connected
+@writing
 def engagement_export(
     client: Client,
     path: Path_,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +41,18 @@ Data = Annotated[
         metavar="DIR",
     ),
 ]
-_OPTIONS: dict[str, tuple[Any, object]] = {
+ReceiptFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--receipt",
+        dir_okay=False,
+        help="Write the proofs that what this recorded stands in the ledger: khatim ledger check-receipt.",
+        rich_help_panel=PANEL,
+        metavar="FILE",
+    ),
+]
+_Options = Mapping[str, tuple[Any, object]]
+_OPTIONS: _Options = {
     "server": (Server, ""),
     "token": (Token, ""),
     "data": (Data, Path(".khatim")),
@@ -50,17 +61,44 @@ _OPTIONS: dict[str, tuple[Any, object]] = {
 
 def connected(command: Callable[..., None]) -> Callable[..., None]:
     """Give *command* its first argument, the client, and the options that say where the registry is."""
+
+    def run(given: dict[str, Any]) -> None:
+        with open_client(**{name: given.pop(name) for name in _OPTIONS}) as client:
+            command(client, **given)
+
+    return _asking(command, _OPTIONS, run)
+
+
+def writing(command: Callable[..., None]) -> Callable[..., None]:
+    """Do as `connected` for a command that changes something: it can also leave the receipts of what it recorded."""
+
+    def run(given: dict[str, Any]) -> None:
+        file: Path | None = given.pop("receipt")
+        with open_client(**{name: given.pop(name) for name in _OPTIONS}) as client:
+            with client.ledger.noting() as events:
+                command(client, **given)
+            if file is not None:
+                from khatim.cli import receipts
+
+                receipts.keep(client, events, file)
+
+    return _asking(command, {"receipt": (ReceiptFile, None), **_OPTIONS}, run)
+
+
+def _asking(
+    command: Callable[..., None], options: _Options, act: Callable[[dict[str, Any]], None]
+) -> Callable[..., None]:
+    """Return *act* with the name, the help and the options of *command*, less the client, and with ours."""
     signature = inspect.signature(command, eval_str=True, locals={"Client": object})
     asked = [parameter for name, parameter in signature.parameters.items() if name != "client"]
     ours = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _OPTIONS.items()
+        for name, (kind, default) in options.items()
     ]
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        with open_client(**{name: given.pop(name) for name in _OPTIONS}) as client:
-            command(client, **given)
+        act(given)
 
     # Typer reads a command's signature and resolves its annotations anew: both must be ours, not the wrapped one's.
     del run.__wrapped__

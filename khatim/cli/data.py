@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, joined, moment, short
 from khatim.errors import Malformed
 
@@ -43,7 +43,7 @@ def text_of(file: Path) -> str:
 
 
 @dataset_app.command("ingest")
-@connected
+@writing
 def dataset_ingest(
     client: Client,
     name: Annotated[str, typer.Argument(help="namespace/name, as oncology/wdbc.")],
@@ -101,7 +101,7 @@ def dataset_show(
 
 
 @features_app.command("materialise")
-@connected
+@writing
 def features_materialise(
     client: Client,
     name: Annotated[str, typer.Argument(help="The view's name, as cell-shape.")],
@@ -151,7 +151,7 @@ def features_show(
 
 
 @artifact_app.command("upload")
-@connected
+@writing
 def artifact_upload(
     client: Client,
     file: File,
@@ -174,7 +174,7 @@ def artifact_upload(
 
 
 @artifact_app.command("download")
-@connected
+@writing
 def artifact_download(
     client: Client,
     digest: Annotated[str, typer.Argument(help="sha256:…")],

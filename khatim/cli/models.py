@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from khatim.cli import operation, output, training
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.data import NoWait, Purpose, text_of
 from khatim.cli.output import Json, joined, moment, short
 from khatim.cli.training import Because
@@ -78,7 +78,7 @@ def model_show(client: Client, name: Name, *, as_json: Json = False) -> None:
 
 
 @model_app.command("create")
-@connected
+@writing
 def model_create(
     client: Client,
     name: Name,
@@ -127,7 +127,7 @@ def version_show(client: Client, path: Path_, *, as_json: Json = False) -> None:
 
 
 @version_app.command("register")
-@connected
+@writing
 def version_register(
     client: Client,
     name: Name,
@@ -151,7 +151,7 @@ def version_register(
 
 
 @version_app.command("evaluate")
-@connected
+@writing
 def version_evaluate(
     client: Client,
     path: Path_,
@@ -177,7 +177,7 @@ def version_evaluate(
 
 
 @version_app.command("approve")
-@connected
+@writing
 def version_approve(
     client: Client,
     path: Path_,
@@ -194,7 +194,7 @@ def version_approve(
 
 
 @version_app.command("promote")
-@connected
+@writing
 def version_promote(
     client: Client,
     path: Path_,
@@ -208,7 +208,7 @@ def version_promote(
 
 
 @version_app.command("deploy")
-@connected
+@writing
 def version_deploy(
     client: Client,
     path: Path_,
@@ -224,14 +224,14 @@ def version_deploy(
 
 
 @version_app.command("revoke")
-@connected
+@writing
 def version_revoke(client: Client, path: Path_, because: Because, *, as_json: Json = False) -> None:
     """Revoke a version for good and stop everything that serves it."""
     output.record(client.versions.revoke(path, because=because), as_json=as_json)
 
 
 @version_app.command("alias")
-@connected
+@writing
 def version_alias(
     client: Client,
     path: Path_,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, moment
 from khatim.cli.training import Because, Id
 
@@ -57,14 +57,14 @@ def deployment_show(client: Client, name: Id, *, as_json: Json = False) -> None:
 
 
 @deployment_app.command("stop")
-@connected
+@writing
 def deployment_stop(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Stop a deployment; its endpoint is gone within seconds."""
     output.record(client.deployments.stop(name, because=because), as_json=as_json)
 
 
 @monitor_app.command("run")
-@connected
+@writing
 def monitor_run(
     client: Client,
     deployment: Annotated[str, typer.Argument(help="The id of a deployment.", metavar="DEPLOYMENT")],
@@ -114,7 +114,7 @@ def finding_show(client: Client, name: Id, *, as_json: Json = False) -> None:
 
 
 @finding_app.command("resolve")
-@connected
+@writing
 def finding_resolve(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Resolve a finding: what it suspended counts again."""
     output.record(client.findings.resolve(name, because=because), as_json=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, moment
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ def install(app: typer.Typer) -> None:
 
 
 @people_app.command("show")
-@connected
+@writing
 def show(client: Client, ref: Ref, because: Because, *, as_json: Json = False) -> None:
     """Show who stands behind a reference; that you looked, and why, is recorded first."""
     output.record(client.people.show(ref, because=because), as_json=as_json)
 
 
 @people_app.command("erase")
-@connected
+@writing
 def erase(
     client: Client,
     ref: Ref,
@@ -49,7 +49,7 @@ def erase(
 
 
 @people_app.command("approve")
-@connected
+@writing
 def approve(
     client: Client,
     name: Annotated[str, typer.Argument(help="The id of an erasure.", metavar="ID")],

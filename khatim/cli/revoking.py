@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, moment
 from khatim.cli.training import Because
 from khatim.cli.verifying import moment_of
@@ -32,7 +32,7 @@ def install(app: typer.Typer) -> None:
 
 
 @revoke_app.command("statement")
-@connected
+@writing
 def revoke_statement(
     client: Client,
     statement: Annotated[str, typer.Argument(help="Its id or its digest.")],
@@ -47,7 +47,7 @@ def revoke_statement(
 
 
 @revoke_app.command("key")
-@connected
+@writing
 def revoke_key(
     client: Client,
     key: Annotated[str, typer.Argument(help="certificate:sha256:…, key:sha256:…, serial:…, authority:… or log:INDEX.")],
@@ -62,7 +62,7 @@ def revoke_key(
 
 
 @revoke_app.command("identity")
-@connected
+@writing
 def revoke_identity(
     client: Client,
     identity: Annotated[str, typer.Argument(help="agent/ZONE/NAME, agent/ZONE/*, person/REF.")],
@@ -77,7 +77,7 @@ def revoke_identity(
 
 
 @revoke_app.command("artifact")
-@connected
+@writing
 def revoke_artifact(
     client: Client,
     artifact: Annotated[str, typer.Argument(help="sha256:…, namespace/name@number, dataset:… or features:….")],
@@ -92,7 +92,7 @@ def revoke_artifact(
 
 
 @revoke_app.command("lift")
-@connected
+@writing
 def revoke_lift(
     client: Client,
     name: Annotated[str, typer.Argument(help="The id of a revocation.", metavar="ID")],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, moment
 from khatim.cli.training import Because
 from khatim.cli.verifying import moment_of
@@ -63,7 +63,7 @@ def streams_status(client: Client, name: SinkName, *, as_json: Json = False) -> 
 
 
 @streams_app.command("add")
-@connected
+@writing
 def streams_add(
     client: Client,
     name: Annotated[str, typer.Argument(help="A new name.")],
@@ -88,21 +88,21 @@ def streams_add(
 
 
 @streams_app.command("pause")
-@connected
+@writing
 def streams_pause(client: Client, name: SinkName, because: Because, *, as_json: Json = False) -> None:
     """Stop a stream for now; it goes on from its cursor."""
     output.record(client.streams.pause(name, because=because), as_json=as_json)
 
 
 @streams_app.command("resume")
-@connected
+@writing
 def streams_resume(client: Client, name: SinkName, because: Because, *, as_json: Json = False) -> None:
     """Let a stream go on."""
     output.record(client.streams.resume(name, because=because), as_json=as_json)
 
 
 @streams_app.command("remove")
-@connected
+@writing
 def streams_remove(client: Client, name: SinkName, because: Because, *, as_json: Json = False) -> None:
     """End a stream for good."""
     output.record(client.streams.remove(name, because=because), as_json=as_json)
@@ -144,7 +144,7 @@ def streams_check(
 
 
 @hold_app.command("place")
-@connected
+@writing
 def hold_place(
     client: Client,
     because: Because,
@@ -175,7 +175,7 @@ def hold_place(
 
 
 @hold_app.command("release")
-@connected
+@writing
 def hold_release(
     client: Client,
     name: Annotated[str, typer.Argument(help="The id of a hold.", metavar="ID")],

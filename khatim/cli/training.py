@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, joined, moment, short
 from khatim.cli.server import seconds_of
 from khatim.errors import Malformed, NotFound
@@ -44,7 +44,7 @@ def own_code_digest() -> str:
 
 
 @authorisation_app.command("request")
-@connected
+@writing
 def authorisation_request(
     client: Client,
     namespace: Annotated[str, typer.Argument(help="Whose models may be trained, as oncology.")],
@@ -71,14 +71,14 @@ def authorisation_request(
 
 
 @authorisation_app.command("approve")
-@connected
+@writing
 def authorisation_approve(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Approve an authorisation that somebody else asked for."""
     output.record(client.authorisations.approve(name, because=because), as_json=as_json)
 
 
 @authorisation_app.command("revoke")
-@connected
+@writing
 def authorisation_revoke(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Take an authorisation back."""
     output.record(client.authorisations.revoke(name, because=because), as_json=as_json)
@@ -106,7 +106,7 @@ def authorisation_list(client: Client, *, as_json: Json = False) -> None:
 
 
 @training_app.command("start")
-@connected
+@writing
 def training_start(
     client: Client,
     model: Annotated[str, typer.Argument(help="namespace/name of the model.")],
@@ -177,7 +177,7 @@ def job_show(client: Client, name: Id, *, as_json: Json = False) -> None:
 
 
 @job_app.command("cancel")
-@connected
+@writing
 def job_cancel(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Cancel a job that has not ended."""
     output.record(client.jobs.cancel(name, because=because), as_json=as_json)

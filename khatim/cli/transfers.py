@@ -11,7 +11,7 @@ import typer
 
 from khatim.calls.artifacts import measured
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.data import Purpose
 from khatim.cli.output import Json, joined, moment, short
 from khatim.cli.server import seconds_of
@@ -34,7 +34,7 @@ def install(app: typer.Typer) -> None:
 
 
 @transfer_app.command("request")
-@connected
+@writing
 def transfer_request(
     client: Client,
     namespace: Annotated[str, typer.Argument(help="Whose data, as oncology.")],
@@ -68,14 +68,14 @@ def transfer_request(
 
 
 @transfer_app.command("approve")
-@connected
+@writing
 def transfer_approve(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Approve an authorisation that somebody else asked for."""
     output.record(client.transfers.approve(name, because=because), as_json=as_json)
 
 
 @transfer_app.command("revoke")
-@connected
+@writing
 def transfer_revoke(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Take an authorisation back: from now on nothing moves on it."""
     output.record(client.transfers.revoke(name, because=because), as_json=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from khatim.cli import output
-from khatim.cli.connection import connected
+from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, moment
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def install(app: typer.Typer) -> None:
 
 
 @waiver_app.command("request")
-@connected
+@writing
 def waiver_request(
     client: Client,
     path: Path_,
@@ -44,14 +44,14 @@ def waiver_request(
 
 
 @waiver_app.command("approve")
-@connected
+@writing
 def waiver_approve(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Approve a waiver that somebody else asked for."""
     output.record(client.waivers.approve(name, because=because), as_json=as_json)
 
 
 @waiver_app.command("revoke")
-@connected
+@writing
 def waiver_revoke(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Take a waiver back: the gate asks for the requirement again."""
     output.record(client.waivers.revoke(name, because=because), as_json=as_json)

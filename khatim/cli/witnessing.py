@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from khatim.cli.ledger import policy_of
+from khatim.cli.demands import policy_of
 from khatim.errors import LedgerInvalid
 from khatim.vocabulary import Digest
 from khatim.wire import proofs

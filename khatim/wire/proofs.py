@@ -32,6 +32,9 @@ class Dossier(Answer):
     deployments: list[Deployment]
     decisions: list[dict[str, Any]]
     trusted_root: dict[str, Any]
+    appointments: list[str] = Field(
+        default=[], description="who signs for the registry, on its authority's signed word: Sigstore bundles"
+    )
     identities: dict[str, Any] = Field(description="who may sign which predicate type")
     revocations: str = Field(default="", description="the registry's signed list of revocations, a Sigstore bundle")
     at: datetime
@@ -70,4 +73,7 @@ class Receipt(Answer):
     proof: list[str]
     checkpoint: str = Field(description="the signed note, with the cosignatures that came for it")
     entry: str = Field(default="", description="the very bytes of the entry")
+    openings: list[tuple[int, str]] = Field(
+        default=[], description="index and bytes of each entry that opened a later epoch: how one key leads to the next"
+    )
     is_witnessed: bool = Field(default=False, description="whether the registry's own policy of witnesses is met")

@@ -33,7 +33,7 @@ EVERYTHING = Person("Everything", frozenset(Role) - {Role.AGENT, Role.AUDITOR})
 AUDITOR = Person("Audrey", frozenset({Role.AUDITOR}))
 OPERATIONS = (
     "GET /.well-known/openid-configuration", "GET /api/v2/trustBundle", "GET /health", "GET /ledger/checkpoint",
-    "GET /ledger/payload/{digest}", "GET /ledger/tile/{path}", "GET /v1/agent/jobs/{name}", "GET /v1/agent/orders",
+    "GET /ledger/endorsed", "GET /ledger/payload/{digest}", "GET /ledger/tile/{path}", "GET /v1/agent/jobs/{name}", "GET /v1/agent/orders",
     "GET /v1/agent/revocations", "GET /v1/agent/trust", "GET /v1/agents", "GET /v1/artifacts/{digest}/placements",
     "GET /v1/authorisations", "GET /v1/datasets", "GET /v1/datasets/{namespace}/{name}/versions/{number}",
     "GET /v1/deployments", "GET /v1/deployments/{name}", "GET /v1/erasures", "GET /v1/features",
@@ -48,7 +48,8 @@ OPERATIONS = (
     "GET /v1/models/{namespace}/{name}/versions/{number}/gates/{transition}",
     "GET /v1/models/{namespace}/{name}/versions/{number}/lineage",
     "GET /v1/models/{namespace}/{name}/versions/{number}/waivers", "GET /v1/policy", "GET /v1/revocations",
-    "GET /v1/revocations/list", "GET /v1/sinks", "GET /v1/transfers", "GET /v1/whoami", "GET /v1/zones",
+    "GET /v1/revocations/list", "GET /v1/signing", "GET /v1/sinks", "GET /v1/transfers", "GET /v1/whoami",
+    "GET /v1/zones",
     "POST /api/v1/timestamp", "POST /api/v2/log/entries", "POST /api/v2/signingCert", "POST /v1/agent/artifacts",
     "POST /v1/agent/deployments/{name}/halt", "POST /v1/agent/enrolment", "POST /v1/agent/identity",
     "POST /v1/agent/jobs/claim", "POST /v1/agent/jobs/{name}/completion", "POST /v1/agent/jobs/{name}/failure",
