@@ -148,10 +148,12 @@ def settled(
 
     When that time is over the question is answered as the ledger is then: what it asks for may well be there.
     """
-    asked = max(wait, wait_in(request.headers.get("prefer", "")))
-    if asked:
+    preferred = wait_in(request.headers.get("prefer", ""))
+    if max(wait, preferred):
         with suppress(Unavailable):
-            ledger.settle(asked)
+            ledger.settle(max(wait, preferred))
+            if preferred:
+                request.scope[WAITED] = f"wait={preferred:.0f}"
 
 
 def wait_in(prefer: str) -> float:
