@@ -26,9 +26,9 @@ class LedgerReport:
 
     *head* is the SHA-256 of the last entry, *first_at* and *last_at* the earliest and latest moment that any event
     gives, *kinds* the number of events of each kind.  *epochs* are its logs, oldest first: more than one when entries
-    were lost for good (`audit.epochs`); *origin* is that of the last.  *skipped* entries were not at hand: their
-    leaves lead to the root, what they say was not read and does not count.  *archives* says by which way each archived
-    range was verified, its ``file`` or the ``tiles``.
+    were lost for good (`audit.epochs`); *origin* is that of the last.  *skipped* entries were not at hand, or only the
+    tree was asked for: their leaves lead to the root, what they say was not read and does not count, and for the tree
+    alone *head* is empty.  *archives* says by which way each archived range was verified, ``file`` or ``tiles``.
     """
 
     origin: str

@@ -16,6 +16,7 @@ from khatim.cli.output import cell, moment, plain, short
 if TYPE_CHECKING:
     from audit.walk import LedgerReport
     from governance.reports.bundle import EngagementReport
+    from governance.reports.vouching import Vouched
 
 # What a kind of statement is called when it is read aloud; others are shown as they are written.
 KINDS = {
@@ -75,13 +76,18 @@ def show_ledger(screen: Console, report: LedgerReport, *, vkey: str, source: str
             "verifier key": f"{vkey}, {source}",
             "entries": str(report.size),
             "root": report.root.hex(),
-            "head of the chain": report.head.hex(),
+            "head of the chain": report.head.hex() or "not derived",
+            **({"entries not read": str(report.skipped)} if report.skipped else {}),
             "first": moment(report.first_at),
             "last": moment(report.last_at),
             "kinds": _counted(report.kinds),
         },
     )
-    screen.print(GOOD, Text("holds: chain, tree, tiles and signed checkpoint re-derive from the entries"))
+    if report.skipped:
+        text = "holds: tree, tiles and signed checkpoint re-derive from the entries; links and events were not read"
+    else:
+        text = "holds: chain, tree, tiles and signed checkpoint re-derive from the entries, and every event is JSON"
+    screen.print(GOOD, Text(text))
 
 
 def show_engagement(screen: Console, report: EngagementReport) -> None:
@@ -97,6 +103,8 @@ def show_engagement(screen: Console, report: EngagementReport) -> None:
             "verifier key": report.vkey,
             "revocations": report.revocations or "none in this format",
             "ledger": f"{report.ledger.size} entries, root {report.ledger.root.hex()}",
+            "witnessed by": _witnesses(report.vouched, report.ledger.size),
+            "time": "; ".join(one.told for one in report.vouched.times) or "no timestamp lies there",
             "populations": _counted(report.populations),
         },
     )
@@ -112,6 +120,11 @@ def show_engagement(screen: Console, report: EngagementReport) -> None:
             screen.print(Text(f"        {state}: {one.why} {one.advice}", style="red"), soft_wrap=True)
     for sentence in report.caveats:
         screen.print(Text(f"! {sentence}", style="yellow"), soft_wrap=True)
+
+
+def _witnesses(vouched: Vouched, size: int) -> str:
+    names = ", ".join(sorted(vouched.witnesses)) or "nobody that you named"
+    return f"{names}; {vouched.quorum} wanted, met for the first {vouched.witnessed} of {size} entries"
 
 
 def _show_members(screen: Console, members: Mapping[str, str]) -> None:
