@@ -101,6 +101,7 @@ def _desk(parts: Parts) -> Desk:
         trust_config=trust.client_trust_config(parts.office.record, f"http://{settings.host}:{settings.port}"),
         vkey=composition.ledger_signer(settings, parts.instance).vkey,
         arabic=language.translations("ar").gettext,
+        witnesses=witness_policy_of(settings),
     )
 
 

@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from audit.walk import LedgerReport
-from governance.reports import archive, checks, manifest, reconciling, standings
+from governance.reports import archive, checks, manifest, reconciling, standings, vouching
 from governance.reports.manifest import Manifest
 from governance.reports.standings import Standing
+from governance.reports.vouching import Vouched
 from khatim.errors import KhatimError, Malformed, VerificationFailed
 from khatim.vocabulary import Digest
-from registry.signing.bases import Circumstances
+from registry.signing import ledger_time
 from registry.signing.revocation import Book
 from registry.signing.revocation_list import SignedList
 from registry.signing.verification import TrustRoot
@@ -45,7 +46,7 @@ class EngagementReport:
     """What a verified bundle is, and on whose word.
 
     *trust* is ``given`` when the verifier's own trust root decided, else ``included``; *caveats* say in sentences what
-    was not shown; *populations* are numbers of rows by name.
+    was not shown; *populations* are numbers of rows by name; *vouched* is who besides the registry vouches.
     """
 
     subject: str
@@ -65,6 +66,7 @@ class EngagementReport:
     statements_found: tuple[Standing, ...]
     revocations: str
     populations: dict[str, int]
+    vouched: Vouched
     caveats: tuple[str, ...]
 
 
@@ -77,6 +79,7 @@ def verify_bundle_file(  # noqa: PLR0913 - a bundle, and everything that a verif
     revocations: Path | None = None,
     witnesses: Sequence[str] = (),
     quorum: int = 1,
+    tsa: Sequence[Path] = (),
     now: datetime | None = None,
 ) -> EngagementReport:
     """Verify a bundle.  Raises `VerificationFailed` with ``place``; `Misconfigured` for a bad trust root of one's own.
@@ -85,6 +88,7 @@ def verify_bundle_file(  # noqa: PLR0913 - a bundle, and everything that a verif
     internal consistency only.  *vkey* is the ledger's verifier key as known elsewhere.  *checkpoint* is a signed
     checkpoint that was seen before the export: a ledger that is older, or another one, is refused.  *revocations* is
     a newer signed list than the bundle's; *witnesses* are verifier keys of those whose word counts, *quorum* of them.
+    *tsa* are files with certificates of timestamp authorities outside (PEM: its own first, its root last).
     """
     now = now or datetime.now(UTC)
     with archive.opened(path) as bundle:
@@ -93,6 +97,7 @@ def verify_bundle_file(  # noqa: PLR0913 - a bundle, and everything that a verif
         checks.files(bundle, said)
         own, included = _text_of(trusted_root), checks.text(bundle, manifest.TRUSTED_ROOT)
         root = TrustRoot.load(own) if own is not None else _included(included)
+        root = checks.appointments(bundle, said, root)
         signed = checks.signature(bundle, said, root)
         checks.trust(bundle)
         key = checks.key(bundle, vkey)
@@ -104,9 +109,11 @@ def verify_bundle_file(  # noqa: PLR0913 - a bundle, and everything that a verif
         listed = own_list = standings.carried(bundle, said, root, events.values())
         if (given := _text_of(revocations)) is not None:
             listed = standings.newer(given, own_list, root, said.instance)
-        around = Circumstances(
-            is_in_ledger=True, witnesses=standings.witnesses(bundle, witnesses), quorum=max(quorum, 1)
-        )
+        clocks = (*root.clocks.known.values(), *map(ledger_time.outside_of, tsa))
+        vouched = vouching.found(bundle, ledger, witnesses, quorum, clocks, now)
+        around = {
+            file: vouched.around(index) for file, index in reconciling.indexes(bundle, statements, events).items()
+        }
         return EngagementReport(
             subject=said.subject,
             digest=said.digest,
@@ -125,7 +132,12 @@ def verify_bundle_file(  # noqa: PLR0913 - a bundle, and everything that a verif
             statements_found=standings.of_statements(statements, listed.book if listed else Book(), said, around, now),
             revocations=f"list {listed.number} of {listed.issued_at:%Y-%m-%d %H:%M:%S} UTC" if listed else "",
             populations=populations,
-            caveats=(*_caveats(own, included, checkpoint), *_overdue(listed, now)),
+            vouched=vouched,
+            caveats=(
+                *_caveats(own, included, checkpoint),
+                *_overdue(listed, now),
+                *_unwitnessed(vouched, ledger.size, witnesses),
+            ),
         )
 
 
@@ -147,6 +159,14 @@ def _overdue(listed: SignedList | None, now: datetime) -> tuple[str, ...]:
     if listed is None:
         return (NO_REVOCATIONS,)
     return () if listed.is_fresh(now) else (OLD_REVOCATIONS,)
+
+
+def _unwitnessed(vouched: Vouched, size: int, asked: Sequence[str]) -> tuple[str, ...]:
+    if not asked or vouched.witnessed == size:
+        return ()
+    seen = f"{len(vouched.witnesses)} of the {vouched.quorum} witnesses that are wanted cosigned a checkpoint of it"
+    told = f"only the first {vouched.witnessed} of {size} entries" if vouched.witnessed else f"no entry: {seen}"
+    return (f"Witnessed is {told}; the rest is the registry's word. A later export shows more.",)
 
 
 def _text_of(path: Path | None) -> str | None:

@@ -3,23 +3,30 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from audit import verify
-from audit.checkpoint import Checkpoint, NoteVerifier, open_checkpoint
-from audit.merkle import leaf_hash
-from audit.tiles import Frontier
-from audit.verify import ZipSource
+from audit.checkpoint import NoteVerifier
+from audit.tiles import CHECKPOINT
+from audit.verify import Demands, ZipSource
 from audit.walk import LedgerReport
 from governance.reports import manifest
 from governance.reports.archive import Archive
-from governance.reports.manifest import LEDGER, MANIFEST, SIGNATURE, TRUST_CONFIG, TRUSTED_ROOT, VKEY, Manifest
+from governance.reports.manifest import (
+    APPOINTMENTS,
+    LEDGER,
+    MANIFEST,
+    SIGNATURE,
+    TRUST_CONFIG,
+    TRUSTED_ROOT,
+    VKEY,
+    Manifest,
+)
 from khatim.errors import LedgerInvalid, Malformed, SignatureInvalid, VerificationFailed
 from khatim.vocabulary import Digest
 from registry.signing import bundle as bundles
 from registry.signing import statements
+from registry.signing.appointments import appointed
 from registry.signing.attesters import ATTESTERS
-from registry.signing.encoding import strict_json
+from registry.signing.encoding import strict_json, text_of
 from registry.signing.identity import IdentityPolicy
 from registry.signing.verification import TrustRoot, VerifiedStatement, verify_bundle
 
@@ -46,6 +53,18 @@ def files(bundle: Archive, said: Manifest) -> None:
         member = bundle.members[name]
         if (member.digest, member.size) != (listed.digest, listed.size):
             raise failed(name, "it is not the file that the manifest lists")
+
+
+def appointments(bundle: Archive, said: Manifest, root: TrustRoot) -> TrustRoot:
+    """Return the root with those whom its authority appointed to sign for the registry, when the bundle names some."""
+    if APPOINTMENTS not in bundle.members:
+        return root
+    try:
+        listed = strict_json(text(bundle, APPOINTMENTS), "the appointments")
+        bundles_of = [text_of(one, "an appointment") for one in listed] if isinstance(listed, list) else [""]
+        return appointed(root, bundles_of, said.instance)
+    except (Malformed, SignatureInvalid) as wrong:
+        raise VerificationFailed(f"{APPOINTMENTS}: {wrong.detail}", advice=wrong.advice, place=APPOINTMENTS) from wrong
 
 
 def signature(bundle: Archive, said: Manifest, root: TrustRoot) -> VerifiedStatement:
@@ -100,28 +119,14 @@ def ledger(bundle: Archive, said: Manifest, vkey: str, known: str | None) -> Led
     """Derive the whole ledger; its checkpoint is the manifest's, and it continues the checkpoint *known* (a note)."""
     source = ZipSource(bundle.zip, LEDGER)
     try:
-        report = verify.verify_ledger(source, vkey)
-        if known is not None:
-            _continues(source, report, vkey, known)
+        report = verify.verify_ledger(source, vkey, Demands(since=known or ""))
     except LedgerInvalid as wrong:
-        place = LEDGER + str(wrong.members.get("place", "checkpoint"))
+        said_there = str(wrong.members.get("place", CHECKPOINT))
+        place = LEDGER + (CHECKPOINT if said_there == "since" else said_there)
         raise LedgerInvalid(f"{place}: {wrong.detail}", place=place) from wrong
     if (report.origin, report.size, report.root) != (said.ledger.origin, said.ledger.size, said.ledger.root):
         raise failed(f"{LEDGER}checkpoint", "it is another checkpoint than the manifest's")
     return report
-
-
-def _continues(source: ZipSource, report: LedgerReport, vkey: str, known: str) -> None:
-    before: Checkpoint = open_checkpoint(known, report.origin, [NoteVerifier.parse(vkey)])
-    if before.size > report.size:
-        raise LedgerInvalid(
-            f"the ledger ends at {report.size} entries; you know a checkpoint of {before.size}", place="checkpoint"
-        )
-    frontier = Frontier()
-    for _, entry in islice(verify.entries_of(source, report.size), before.size):
-        frontier.append(leaf_hash(entry))
-    if frontier.root() != before.root:
-        raise LedgerInvalid(f"the ledger is not the one whose checkpoint of {before.size} you know", place="checkpoint")
 
 
 def policy(bundle: Archive, said: Manifest) -> None:

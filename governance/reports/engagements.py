@@ -5,26 +5,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from psycopg.rows import tuple_row
 from sqlalchemy import select
 
+from audit import endorsements, stored
 from audit import entries as codec
 from audit import export as ledger
-from audit import stored
 from audit.checkpoint import Checkpoint
 from audit.ledger_tables import outbox
 from audit.queries import LEDGER as THE_LEDGER
+from audit.tiles import ENDORSED
 from audit.transaction import Transaction
+from audit.witness_policy import WitnessPolicy
 from governance.events import EngagementExported
 from governance.reports import archive, attestations, contents, document, manifest, populations, scope, sheets
 from governance.reports.attestations import Attestation
 from governance.reports.manifest import Listed, Manifest
 from governance.reports.populations import Population
 from governance.reports.sheets import Sheet
-from khatim.errors import LedgerInvalid, SignatureInvalid, Unavailable
+from khatim.errors import LedgerInvalid, NotFound, SignatureInvalid, Unavailable
 from khatim.vocabulary import Action, Basis, Resource
 from policies.loading import PolicyBundle
 from registry import lineage, queries, revocations, standing
@@ -40,7 +43,7 @@ class Desk:
     """What exports are made with; built once by the composition root.
 
     *trust_config* is what clients of Sigstore need, *vkey* the verifier key of the ledger, *arabic* puts a sentence of
-    the policies into Arabic (and returns what it does not know as it is).
+    the policies into Arabic (and returns what it does not know as it is).  *witnesses* says which checkpoints count.
     """
 
     notary: Notary
@@ -48,6 +51,7 @@ class Desk:
     trust_config: Mapping[str, Any]
     vkey: str
     arabic: Callable[[str], str]
+    witnesses: WitnessPolicy = field(default_factory=WitnessPolicy)
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,14 @@ def export(tx: Transaction, path: str, *, desk: Desk) -> Engagement:
         tx, version, nodes, found, attested, at, notary=desk.notary, rules=desk.rules, vkey=desk.vkey
     )
     with archive.Draft() as draft:
-        _put_ledger(tx, draft, at)
+        _put_ledger(tx, draft, at, desk.witnesses)
         _put_populations(draft, found, at, values)
         for one in attested:
             draft.add(one.file, one.bundle.encode())
         draft.add(manifest.TRUST_CONFIG, trust.dumps(desk.trust_config).encode())
         draft.add(manifest.TRUSTED_ROOT, trust.dumps(desk.notary.trusted_root).encode())
+        if said := desk.notary.trust.appointments:
+            draft.add(manifest.APPOINTMENTS, f"{json.dumps(list(said))}\n".encode())
         draft.add(manifest.VKEY, f"{desk.vkey}\n".encode())
         draft.add(manifest.POLICY, desk.rules.canonical)
         draft.add(manifest.REVOCATIONS, revocations.signed(tx, desk.notary).encode())
@@ -109,11 +115,15 @@ def export(tx: Transaction, path: str, *, desk: Desk) -> Engagement:
         return _sealed(tx, version, refs, at, draft, desk)
 
 
-def _put_ledger(tx: Transaction, draft: archive.Draft, at: Checkpoint) -> None:
+def _put_ledger(tx: Transaction, draft: archive.Draft, at: Checkpoint, witnesses: WitnessPolicy) -> None:
+    """Put the whole ledger into the file, and the largest checkpoint that others vouch for, if there is one."""
+
     def keep(path: str, data: bytes) -> None:
         draft.add(manifest.LEDGER + path, data)
 
     ledger.export_ledger(tx.connection(), keep, at.size)
+    with suppress(NotFound):
+        keep(ENDORSED, endorsements.latest_endorsed(tx.connection(), witnesses))
 
 
 def _put_populations(

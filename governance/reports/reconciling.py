@@ -6,7 +6,7 @@ Call these when the ledger has been verified: they take its entries at their wor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from audit import verify
@@ -151,6 +151,12 @@ def statements(bundle: Archive, said: Manifest, events: Events, root: TrustRoot)
     return dict(verified.values())
 
 
+def indexes(bundle: Archive, files: Iterable[str], events: Events) -> dict[str, int]:
+    """Return by the name of each statement's file which entry of the ledger admitted it."""
+    admitted = {one.value("payload.digest"): one.index for one in events.values() if one.kind == "statement.admitted"}
+    return {name: admitted[str(bundle.members[name].digest)] for name in files}
+
+
 def _verified(  # noqa: PLR0913, PLR0917 - a statement, its entry and who decides about it
     bundle: Archive, said: Manifest, name: str, event: Said, zone: str | None, root: TrustRoot
 ) -> VerifiedStatement:
@@ -179,6 +185,6 @@ def _approvals(events: Events, verified: Mapping[str, tuple[str, VerifiedStateme
             raise failed(ATTESTATIONS, f"the statement of the approval in entry {event.index} is missing")
         signed: Sequence[Any] = [statement.predicate.get(key) for key in ("approver", "role", "binding")]
         told = [event.actor, event.payload.get("role"), event.payload.get("binding")]
-        is_own = statement.identity == identity.person(said.instance, event.actor)
+        is_own = statement.speaker == identity.person(said.instance, event.actor)
         if canonical(list(signed)) != canonical(told) or not is_own:
             raise failed(name, f"it is not the approval that entry {event.index} tells")

@@ -7,16 +7,15 @@ Whoever has a newer list judges by that one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from audit.cosignatures import CosignatureVerifier, cosigned_by
 from audit.events import moment
 from governance.reports import manifest
 from governance.reports.archive import Archive
 from governance.reports.checks import failed, text
-from governance.reports.manifest import LEDGER, REVOCATIONS, Manifest
+from governance.reports.manifest import REVOCATIONS, Manifest
 from governance.reports.scope import Said
 from khatim.errors import SignatureInvalid, VerificationFailed
 from khatim.vocabulary import Basis
@@ -77,21 +76,18 @@ def newer(file: str, own: SignedList | None, root: TrustRoot, instance: str) -> 
     return listed
 
 
-def witnesses(bundle: Archive, vkeys: Sequence[str]) -> frozenset[str]:
-    """Return which of the witnesses that the verifier trusts cosigned the checkpoint of the bundle's ledger."""
-    verifiers = [CosignatureVerifier.parse(vkey) for vkey in vkeys]
-    names = {one.vkey: one.name for one in verifiers}
-    return frozenset(names[vkey] for vkey in cosigned_by(text(bundle, f"{LEDGER}checkpoint"), verifiers))
-
-
 def of_statements(
-    verified: Mapping[str, VerifiedStatement], book: Book, said: Manifest, around: Circumstances, now: datetime
+    verified: Mapping[str, VerifiedStatement],
+    book: Book,
+    said: Manifest,
+    around: Mapping[str, Circumstances],
+    now: datetime,
 ) -> tuple[Standing, ...]:
-    """Return how every statement stands, in the order of the files."""
+    """Return how every statement stands, in the order of the files; *around* says by file what was found around it."""
     found = []
     for file, one in sorted(verified.items()):
         standing = book.standing(one.marks, at=said.created_at, now=now)
-        rests_on = bases.bases_of(one, said.instance, around)
+        rests_on = bases.bases_of(one, said.instance, around[file])
         why = standing.now if not standing.now.holds else standing.then
         found.append(
             Standing(

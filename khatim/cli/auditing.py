@@ -10,6 +10,7 @@ import typer
 
 from khatim.cli import output
 from khatim.cli.connection import connected, writing
+from khatim.cli.demands import Tsa
 from khatim.cli.output import Json
 from khatim.cli.verifying import (
     CheckpointOption,
@@ -79,9 +80,10 @@ def engagement_verify(
     revocations: ListOption = None,
     witness: WitnessOption = [],
     quorum: QuorumOption = 1,
+    tsa: Tsa = [],
     *,
     strict: Annotated[bool, typer.Option("--strict", help="Fail as well when a statement does not hold now.")] = False,
     as_json: Json = False,
 ) -> None:
     """Verify an engagement; needs no server and no network.  Fails naming the place of what was changed."""
-    show_file(file, trusted_root, vkey, checkpoint, revocations, witness, quorum, as_json=as_json, strict=strict)
+    show_file(file, trusted_root, vkey, checkpoint, revocations, witness, quorum, tsa, as_json=as_json, strict=strict)

@@ -13,6 +13,7 @@ import typer
 
 from khatim.cli import output
 from khatim.cli.connection import Data, Server, Token, open_client
+from khatim.cli.demands import Tsa
 from khatim.cli.output import Json
 from khatim.errors import Malformed
 from khatim.vocabulary import Basis, Digest
@@ -58,6 +59,7 @@ def verify(
     revocations: ListOption = None,
     witness: WitnessOption = [],
     quorum: QuorumOption = 1,
+    tsa: Tsa = [],
     *,
     strict: Annotated[
         bool,
@@ -74,8 +76,9 @@ def verify(
     """Verify a version from model to raw file, or an engagement offline; say why something fails and what to do."""
     if Path(target).is_file():
         show_file(
-            Path(target), trusted_root, vkey, checkpoint, revocations, witness, quorum, as_json=as_json, strict=strict
-        )
+            Path(target), trusted_root, vkey, checkpoint, revocations, witness, quorum, tsa,
+            as_json=as_json, strict=strict,
+        )  # fmt: skip
         return
     from khatim.cli.judging import judge
     from khatim.cli.verdicts import judgement_as_json, show_judgement
@@ -105,6 +108,7 @@ def show_file(
     revocations: Path | None,
     witness: list[str],
     quorum: int,
+    tsa: list[Path],
     *,
     as_json: bool,
     strict: bool,
@@ -121,6 +125,7 @@ def show_file(
         revocations=revocations,
         witnesses=witness,
         quorum=quorum,
+        tsa=tsa,
     )
     if as_json:
         output.dump(output.plain(report))
