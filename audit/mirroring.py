@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ledger copied as C2SP tlog-tiles from wherever it is read: to a folder that is brought up to date, or into a zip.
+"""A ledger copied as C2SP tlog-tiles from wherever it is read: to a target that is brought up to date, or into a zip.
 
 What lies in a full tile never changes, so a copy that was interrupted or that is older goes on where it is; the
 checkpoint is written last, and an unfinished copy keeps the one before.  Copying does not verify.
@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from audit import endorsed, entries
 from audit.checkpoint import Checkpoint
@@ -23,27 +24,77 @@ Progress = Callable[[int, int], None]
 _DIGEST_MARK = b'"payload_digest":"sha256:'
 
 
-def to_folder(source: TileSource, folder: Path, progress: Progress) -> tuple[int, int]:
-    """Bring *folder* up to date; return how many files were added, and the ledger's size.
+class Target(Protocol):
+    """Where a copy lies and is brought up to date."""
 
-    Raises `LedgerInvalid` when the folder holds a larger ledger than the source, `StoreFull` without room.
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    def has(self, path: str) -> bool:
+        """Whether the file is there."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Return a file, empty if there is none."""
+        ...
+
+    def put(self, path: str, data: bytes) -> None:
+        """Let a file appear whole or not at all; raises `StoreFull` or `Unavailable`."""
+        ...
+
+
+class FolderTarget:
+    """A copy in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the folder; it is made when something is put into it."""
+        self.name = str(root)
+        self._root = root
+
+    def has(self, path: str) -> bool:
+        """Whether the file is there."""
+        return (self._root / path).exists()
+
+    def read(self, path: str) -> bytes:
+        """Return a file, empty if there is none that can be read."""
+        try:
+            return (self._root / path).read_bytes()
+        except OSError:
+            return b""
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a draft, and put it in its place in one step."""
+        _write(self._root / path, data)
+
+
+def bring_up_to_date(source: TileSource, target: Target, progress: Progress) -> tuple[int, int]:
+    """Copy to *target* what it has not got; return how many files were added, and the ledger's size.
+
+    Raises `LedgerInvalid` when the target holds a larger ledger than the source, and whatever it cannot take.
     """
     vouched, note = endorsed.read(source), source.checkpoint()
-    size, had = Checkpoint.of_note(note).size, _size_in(folder)
+    size, had = Checkpoint.of_note(note).size, _size_in(target)
     if had > size:
-        raise LedgerInvalid(f"{folder} holds {had} entries and the source only {size}", place=CHECKPOINT)
+        raise LedgerInvalid(f"{target.name} holds {had} entries and the source only {size}", place=CHECKPOINT)
     added = 0
     paths = list(layout(size))
     for done, ref in enumerate(paths):
-        if not (folder / ref.path).exists():
+        if not target.has(ref.path):
             for path, data in _files(source, ref):
-                _write(folder / path, data)
+                target.put(path, data)
                 added += 1
         progress(done + 1, len(paths))
-    _write(folder / CHECKPOINT, note.encode())
+    target.put(CHECKPOINT, note.encode())
     if vouched:  # after the checkpoint, than which it must not be larger
-        _write(folder / ENDORSED, vouched)
+        target.put(ENDORSED, vouched)
     return added + (had != size), size
+
+
+def to_folder(source: TileSource, folder: Path, progress: Progress) -> tuple[int, int]:
+    """Bring *folder* up to date, as `bring_up_to_date`."""
+    return bring_up_to_date(source, FolderTarget(folder), progress)
 
 
 def to_zip(source: TileSource, file: Path, progress: Progress) -> tuple[int, int]:
@@ -85,10 +136,10 @@ def _files(source: TileSource, ref: TileRef) -> Iterator[tuple[str, bytes]]:
     yield ref.path, data
 
 
-def _size_in(folder: Path) -> int:
+def _size_in(target: Target) -> int:
     try:
-        return Checkpoint.of_note((folder / CHECKPOINT).read_text(encoding="utf-8")).size
-    except (OSError, ValueError, LedgerInvalid):
+        return Checkpoint.of_note(target.read(CHECKPOINT).decode()).size
+    except (ValueError, LedgerInvalid):
         return 0
 
 

@@ -14,9 +14,10 @@ from khatim.cli.demands import Policy, Quorum, Tsa, Vkey, Witnesses, policy_of
 from khatim.cli.ledger_sources import Served, claimed_key, opened
 from khatim.cli.output import Json, moment
 from khatim.cli.verifying import RootOption
-from khatim.errors import LedgerInvalid
+from khatim.errors import LedgerInvalid, Malformed
 
 if TYPE_CHECKING:
+    from audit.mirroring import Target
     from audit.walk import LedgerReport
     from khatim.client import Client
 
@@ -108,20 +109,41 @@ def told_of(vkey: str) -> str:
 
 @ledger_app.command("export")
 def ledger_export(
-    to: Annotated[Path, typer.Argument(help="A folder, which is brought up to date, or a new .zip file.")],
+    to: Annotated[
+        str, typer.Argument(help="A folder or a bucket (https://host/bucket/prefix), or a new .zip file.", metavar="TO")
+    ],
+    access_key: Annotated[str, typer.Option(envvar="KHATIM_S3_ACCESS_KEY", help="Of a bucket.")] = "",
+    secret_file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The file with the bucket's secret key.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="Of a bucket, where its store wants to know.")] = "",
     server: Server = "",
     token: Token = "",
     data: Data = Path(".khatim"),
 ) -> None:
-    """Copy the ledger as C2SP tlog-tiles; a folder gets only what it has not got yet, its checkpoint last."""
+    """Copy the ledger as C2SP tlog-tiles; a folder or bucket gets only what it has not got yet, its checkpoint last."""
     from audit import mirroring
 
+    target = _target_of(to, access_key, secret_file, region)
     with opened("", server, token, data) as files, output.counting("files") as progress:
-        if to.suffix == ".zip":
-            added, size = mirroring.to_zip(files, to, progress)
+        if target is None:
+            added, size = mirroring.to_zip(files, Path(to), progress)
         else:
-            added, size = mirroring.to_folder(files, to, progress)
+            added, size = mirroring.bring_up_to_date(files, target, progress)
     output.say(f"{to} holds the ledger of {size} entries ({added} files are new); check it: khatim ledger verify {to}")
+
+
+def _target_of(to: str, access_key: str, secret_file: Path | None, region: str) -> Target | None:
+    """Return the folder or bucket that *to* names; None for a zip file.  Raises `Malformed` without a credential."""
+    from audit import mirroring
+
+    if not to.startswith(("http://", "https://")):
+        return None if to.endswith(".zip") else mirroring.FolderTarget(Path(to))
+    if not (access_key and secret_file):
+        raise Malformed("a bucket needs --access-key and --secret-file")
+    from audit.mirror_objects import MirrorObjects
+
+    return MirrorObjects(to, access_key, secret_file.read_text(encoding="utf-8").strip(), region=region)
 
 
 @ledger_app.command("list")

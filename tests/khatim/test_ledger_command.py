@@ -7,13 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 from anyio.from_thread import BlockingPortal
+from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
 from audit import receipts
 from audit.checkpoint import Checkpoint
+from audit.mirror_objects import MirrorObjects
 from audit.showing import Showing
 from gateway import app as application
 from gateway import composition
@@ -140,3 +143,24 @@ def test_an_answer_names_its_events_and_the_wait_that_was_honoured(world: World,
     assert "preference-applied" not in made.headers
     refused = served.post("/v1/models/oncology/named", json={}, headers=headers)
     assert "khatim-events" not in refused.headers
+
+
+def test_the_ledger_is_exported_to_a_bucket(listening: tuple[World, str], tmp_path: Path) -> None:
+    world, url = listening
+    world.sequence()
+    (tmp_path / "secret").write_text("secret\n")
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        who = {"aws_access_key_id": "admin", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}", **who).create_bucket(Bucket="copies")
+        to = f"http://{host}:{port}/copies/ledger"
+        words = ("ledger", "export", to, "--access-key", "key", "--secret-file", str(tmp_path / "secret"))
+        assert "holds the ledger of" in run(url, world.token(ADEL), *words)
+        kept = MirrorObjects(to, "key", "secret").read("checkpoint").decode()
+        assert Checkpoint.of_note(kept).size > 1
+        with pytest.raises(Malformed, match="--secret-file"):
+            run(url, world.token(ADEL), "ledger", "export", to)
+    finally:
+        server.stop()

@@ -24,7 +24,7 @@ from tests.support.world import World
 
 def sent(url: str, world: World, method: str, path: str, prefer: str = "") -> httpx.Response:
     headers = {"Authorization": f"Bearer {world.token(SAMI)}", **({"Prefer": prefer} if prefer else {})}
-    body = {} if method == "POST" else None
+    body: dict[str, str] | None = {} if method == "POST" else None
     return httpx.request(method, url + path, headers=headers, json=body, timeout=30)
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.cosignatures import CosignatureVerifier
 from audit.endorsed import OWN_CLOCK
 from audit.publisher import Publisher, Publishing
 from audit.tiles import ENDORSED
@@ -71,10 +72,10 @@ def told(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         yield Told(take_home(world, folder), elsewhere, chain_in(elsewhere, folder / "chain.pem"), endorsed, publish)
 
 
-def published(world: World, keys: list[tuple[object, str]], elsewhere: Authority) -> int:
+def published(world: World, keys: Sequence[tuple[CosignatureVerifier, str]], elsewhere: Authority) -> int:
     """Have the latest checkpoint cosigned by both witnesses and stamped by both clocks; return its size."""
     origin = composition.ledger_signer(world.parts.settings, world.parts.instance).name
-    clients = clients_of(keys, origin)  # type: ignore[arg-type]  # verifiers of ours
+    clients = clients_of(keys, origin)
     stampers = {
         OWN_CLOCK: lambda note: stamping.stamped(world.parts.office.timestamp, note, "the signer"),
         OUTSIDE: lambda note: stamping.stamped(
@@ -97,7 +98,8 @@ def test_a_bundle_says_which_of_its_entries_are_witnessed_and_dated_by_whom(told
     report = told.verified()
     size = report.ledger.size
     assert 0 < told.endorsed < size
-    assert (report.vouched.witnessed, report.vouched.witnesses) == (told.endorsed, {FIRST.name, SECOND.name})
+    assert report.vouched.witnessed == told.endorsed
+    assert set(report.vouched.witnesses) == {FIRST.name, SECOND.name}
     assert rests_on(report, "buildtypes/training") == {Basis.RUNNER_ATTESTED, Basis.WITNESSED}
     assert Basis.WITNESSED not in rests_on(report, "attestations/approval"), "given after the witnesses were asked"
     assert f"Witnessed is only the first {told.endorsed} of {size} entries" in report.caveats[-1]

@@ -78,7 +78,7 @@ def test_one_that_is_away_is_said_to_be(elsewhere: Authority) -> None:
         stamping.stamped(stamping.over_http("http://127.0.0.1:9/tsa", http), NOTE, "tsa")
 
 
-BAD = {
+BAD: dict[str, tuple[Callable[[bytes, Authority], Answer], str]] = {
     "a redirection": (lambda honest, _: (302, honest, {"Location": "http://127.0.0.1:9/"}), "answers 302"),
     "an error": (lambda honest, _: (500, honest, {}), "answers 500"),
     "a refusal": (lambda _, tsa: (200, tsa.timestamp(b"no query", datetime.now(UTC)), {}), "a refusal"),
