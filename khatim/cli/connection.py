@@ -78,9 +78,9 @@ def writing(command: Callable[..., None]) -> Callable[..., None]:
             with client.ledger.noting() as events:
                 command(client, **given)
             if file is not None:
-                from khatim.cli import receipts
+                from khatim.cli import keeping
 
-                receipts.keep(client, events, file)
+                keeping.keep(client, events, file)
 
     return _asking(command, {"receipt": (ReceiptFile, None), **_OPTIONS}, run)
 

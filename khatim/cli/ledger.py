@@ -112,7 +112,7 @@ def ledger_export(
     to: Annotated[
         str, typer.Argument(help="A folder or a bucket (https://host/bucket/prefix), or a new .zip file.", metavar="TO")
     ],
-    access_key: Annotated[str, typer.Option(envvar="KHATIM_S3_ACCESS_KEY", help="Of a bucket.")] = "",
+    access_key: Annotated[str, typer.Option(help="Of a bucket.")] = "",
     secret_file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The file with the bucket's secret key.")
     ] = None,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,14 +14,12 @@ from khatim.cli.connection import connected
 from khatim.cli.demands import Policy, Quorum, Witnesses, policy_of
 from khatim.cli.ledger_sources import opened
 from khatim.cli.output import Json
-from khatim.errors import Malformed, NotFound, Unavailable
+from khatim.errors import Malformed
 
 if TYPE_CHECKING:
     from audit.receipts import CheckedReceipt, Fate
     from khatim.client import Client
     from khatim.wire import proofs
-
-_WAIT_S = 20.0
 
 
 def install(app: typer.Typer) -> None:
@@ -45,30 +42,6 @@ def ledger_receipt(
         return
     to.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     output.say(f"{to} holds the receipt of entry {found.index}; check it: khatim ledger check-receipt {to} --vkey VKEY")
-
-
-def keep(client: Client, events: Sequence[str], file: Path) -> None:
-    """Write the receipts of *events* to *file*, a JSON list; what was done stays done if they cannot be had.
-
-    Raises `Malformed` when the file cannot be written.
-    """
-    if not events:
-        output.say("nothing was recorded, so there is no receipt")
-        return
-    found = []
-    for event in dict.fromkeys(events):
-        try:
-            found.append(client.ledger.receipt(event, wait=_WAIT_S))
-        except (NotFound, Unavailable):
-            output.say(
-                f"it is done, but has no place in the ledger yet; later: khatim ledger receipt {event} -o {file}"
-            )
-            return
-    try:
-        file.write_text(json.dumps([one.model_dump(mode="json") for one in found], indent=1) + "\n", encoding="utf-8")
-    except OSError as wrong:
-        raise Malformed(f"it is done, but {file} cannot be written: {wrong.strerror}") from wrong
-    output.say(f"{file} holds {len(found)} receipts; check them: khatim ledger check-receipt {file} --vkey VKEY")
 
 
 def ledger_check_receipt(
@@ -111,7 +84,7 @@ def ledger_check_receipt(
 
 
 def _receipts_in(file: Path) -> proofs.Receipt | list[proofs.Receipt]:
-    """Return the receipt of a file, or the list of them, as `keep` writes it."""
+    """Return the receipt of a file, or the list of them, as `keeping.keep` writes it."""
     from pydantic import TypeAdapter, ValidationError
 
     from khatim.wire import proofs
