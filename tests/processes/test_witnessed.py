@@ -22,6 +22,8 @@ from audit.worm import FOLDER, note_in
 from gateway.instance import Instance
 from khatim.errors import NotWitnessed
 from khatim.wire import proofs
+from registry.signing import trust
+from registry.signing.authority import Authority
 from tests.processes.installation import Installation, khatim
 from tests.processes.test_erasure import copied
 
@@ -127,6 +129,11 @@ def created(house: Installation, name: str) -> int:
     return found[0]
 
 
+def endorsed(house: Installation) -> str:
+    found = httpx.get(f"{house.url}/ledger/endorsed")
+    return found.text if found.is_success else ""
+
+
 def copies(worm: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((worm / FOLDER).glob("*.note"))]
 
@@ -144,11 +151,29 @@ def test_checkpoints_are_cosigned_stamped_and_copied_and_a_dead_witness_stops_no
     house.await_that(lambda: any(policy.judge(note_in(one)).counts for one in copies(witnessed.worm)), "no copy")
     assert any(b"\ntimestamp embedded " in one for one in copies(witnessed.worm)), "the copy carries the timestamp"
 
+    house.await_that(lambda: "\ntimestamp embedded " in endorsed(house), "no timestamp is served")
+    root = house.folder / "trusted_root.json"
+    authority = Authority.open(house.data / "authority" / "sigstore")
+    root.write_text(trust.dumps(trust.trusted_root(authority.record)))
+    authority.close()
+
     trusted = [word for one in witnessed.witnesses for word in ("--witness", one.vkey)]
-    words = ["ledger", "verify", f"{house.url}/ledger", "--vkey", vkey, *trusted, "--quorum", "2"]
+    words = [
+        "ledger",
+        "verify",
+        f"{house.url}/ledger",
+        "--vkey",
+        vkey,
+        *trusted,
+        "--quorum",
+        "2",
+        "--trusted-root",
+        str(root),
+    ]
     seen = khatim(*words)
     assert seen.returncode == 0, seen.stdout + seen.stderr
     assert f"witnessed by {', '.join(NAMES)}; wanted: 2 of 2 witnesses" in seen.stderr
+    assert "time attested by the operator only" in seen.stderr
 
     witnessed.witnesses[1].kill()
     second = witnessed.created("second")
