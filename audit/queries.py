@@ -118,11 +118,14 @@ def _receipt(reader: Reader, index: int, policy: WitnessPolicy) -> proofs.Receip
     )
 
 
-def _openings(reader: Reader, size: int) -> list[tuple[int, str]]:
-    """Return index and bytes of the entries that opened the epochs below *size*, less those that lie in archives."""
+def _openings(reader: Reader, size: int) -> list[proofs.Opening]:
+    """Return the entries that opened the epochs below *size*, less those that lie in archives."""
     joined = entries.join(epochs, entries.c.index == epochs.c.first)
     query = select(entries).select_from(joined).where(epochs.c.first < size).order_by(epochs.c.number)
-    return [(int(row._mapping["index"]), _b64(bytes(row.entry))) for row in reader.rows(query)]  # noqa: SLF001 - as in `_answer`
+    return [
+        proofs.Opening(index=row._mapping["index"], entry=_b64(bytes(row.entry)))  # noqa: SLF001 - as in `_answer`
+        for row in reader.rows(query)
+    ]
 
 
 def checkpoint(reader: Reader) -> Row[Any] | None:

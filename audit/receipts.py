@@ -99,11 +99,11 @@ def _signer(receipt: proofs.Receipt, pinned: NoteVerifier) -> NoteVerifier:
     base = epochs.base_of(pinned.name)
     number = int(pinned.name.rpartition("/")[2]) if base != pinned.name else 1
     last = Epoch(number, pinned.name, pinned.vkey, 0)
-    for index, text in receipt.openings:
+    for one in receipt.openings:
         if last.origin == wanted:
             break
-        event = entries.parse(_bytes(text, "an opening"), index).event
-        last = epochs.next_of(event, index, last) or last
+        event = entries.parse(_bytes(one.entry, "an opening"), one.index).event
+        last = epochs.next_of(event, one.index, last) or last
     return last.verifier if last.origin == wanted else pinned
 
 

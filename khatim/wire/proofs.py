@@ -64,6 +64,13 @@ class Entry(Answer):
     body: dict[str, Any]
 
 
+class Opening(Answer):
+    """The entry that opened a later epoch of the ledger: its index and its very bytes (base64)."""
+
+    index: int
+    entry: str
+
+
 class Receipt(Answer):
     """Proof that an entry stands in the ledger (RFC 9162 inclusion proof; hashes and bytes are base64)."""
 
@@ -73,7 +80,7 @@ class Receipt(Answer):
     proof: list[str]
     checkpoint: str = Field(description="the signed note, with the cosignatures that came for it")
     entry: str = Field(default="", description="the very bytes of the entry")
-    openings: list[tuple[int, str]] = Field(
-        default=[], description="index and bytes of each entry that opened a later epoch: how one key leads to the next"
+    openings: list[Opening] = Field(
+        default=[], description="the entries that opened later epochs: how one key leads to the next"
     )
     is_witnessed: bool = Field(default=False, description="whether the registry's own policy of witnesses is met")

@@ -28,12 +28,16 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def opening(index: int, entry: bytes) -> proofs.Opening:
+    return proofs.Opening(index=index, entry=b64(entry))
+
+
 def receipt_of(ledger: LedgerDatabase, index: int, size: int | None = None) -> proofs.Receipt:
     """Return the receipt of an entry as the registry makes it."""
     with ledger.connect() as conn:
         proof = export.inclusion(conn, index, size)
         first = conn.execute('SELECT "first" FROM ledger_epochs WHERE "first" < %s ORDER BY number', (proof.size,))
-        openings = [(at, b64(export.inclusion(conn, at).entry)) for (at,) in first.fetchall()]
+        openings = [opening(at, export.inclusion(conn, at).entry) for (at,) in first.fetchall()]
     return proofs.Receipt(
         index=index, leaf=b64(proof.leaf), size=proof.size, proof=[b64(one) for one in proof.proof],
         checkpoint=proof.note, entry=b64(proof.entry), openings=openings,
@@ -88,15 +92,16 @@ def test_the_key_of_the_first_epoch_leads_to_a_receipt_of_the_second(lost: Lost)
 
 def test_an_opening_that_the_old_key_did_not_sign_leads_nowhere(lost: Lost) -> None:
     receipt = receipt_of(lost.ledger, 17)
-    ((at, text),) = receipt.openings
-    entry = base64.b64decode(text)
+    (honest,) = receipt.openings
+    at, entry = honest.index, base64.b64decode(honest.entry)
     thief = signer_named("thief")
     second = epochs.next_of(parse(entry, at).event, at, lost.report.epochs[0])
     assert second is not None
     forged = replace(second, vkey=vkey_of(f"{ORIGIN}/2", vkey_parts(thief.vkey)[2], ED25519))
     body = epochs.opening_body(forged, thief, OPENED)
     bad = build(body, at, parse(entry, at).prev)
-    for openings in ([(at, b64(bad))], [(at, "?")], [(at + 1, text)], [(at, b64(entry[:-1]))]):
+    no_base64 = proofs.Opening(index=at, entry="?")
+    for openings in ([opening(at, bad)], [no_base64], [opening(at + 1, entry)], [opening(at, entry[:-1])]):
         with pytest.raises(LedgerInvalid):
             receipts.check(receipt.model_copy(update={"openings": openings}), SIGNER.vkey)
 
