@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from sqlalchemy import text
 
 from audit.http import Read, SealedRoute, part
+from gateway import backends
 from gateway.composition import Parts
 from khatim.errors import Unavailable
 from khatim.vocabulary import Action, Resource
@@ -24,13 +25,21 @@ router = APIRouter(tags=["service"], route_class=SealedRoute)
 def health(wiring: Wiring) -> dict[str, str]:
     """Say whether the service answers, or only reads (``read-only``: the ledger stands still); without sign-in.
 
-    *signer* says where the signing keys are: ``apart``, or ``in this process`` as in local mode; *disk* whether
-    there is ``room``, an ``alarm``, or it is ``full``.  It tells nothing else.  Reads go on while the ledger stands
-    still, so the answer stays 200.
+    *signer* says where the signing keys are: ``apart``, ``apart, under the server's account``, or ``in this process``
+    as in local mode; *disk* whether there is ``room``, an ``alarm``, or it is ``full``; *signing* that signatures are
+    ``degraded``, if they are.  It tells nothing else.  Reads go on while the ledger stands still, so the answer stays
+    200.
     """
-    signer = "apart" if wiring.office.is_apart else "in this process"
     status = "read-only" if check_database(wiring) else "ok"
-    return {"status": status, "signer": signer, "disk": wiring.ledger.reserve.look().pressure.value}
+    disk = wiring.ledger.reserve.look().pressure.value
+    return {"status": status, "signer": backends.place_of(wiring.office), "disk": disk, **_weaker(wiring)}
+
+
+@router.get("/v1/signing")
+def how_it_signs(reader: Read, wiring: Wiring) -> answers.Signing:
+    """Say with what the registry signs, who else dates it, and where its keys are."""
+    reader.require(Action.READ, Resource("policy", "signing"))
+    return backends.told(wiring.settings, wiring.office)
 
 
 @router.get("/v1/whoami")
@@ -56,6 +65,10 @@ def policy(reader: Read, rules: Rules) -> Response:
     """Return the canonical policy bundle; its SHA-256 is the policy digest that decisions and approvals name."""
     reader.require(Action.READ, Resource("policy", "bundle"))
     return Response(rules.canonical, media_type="application/json", headers={"Khatim-Digest": str(rules.digest)})
+
+
+def _weaker(wiring: Parts) -> dict[str, str]:
+    return {"signing": "degraded"} if backends.degraded_of(wiring.settings) else {}
 
 
 def check_database(wiring: Parts) -> bool:

@@ -22,12 +22,14 @@ from audit.clock import Asked, ClockGuard, ClockSource
 from audit.sntp import TimeServer
 from audit.transaction import Clock, utc_now
 from gateway import custody
+from gateway.backends import backend_of
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
 from khatim.errors import Misconfigured, Unavailable
 from khatim.settings import Settings, is_loopback
 from registry.signing import socket_server
 from registry.signing.agent_book import AgentBook
+from registry.signing.arrangement import arrange
 from registry.signing.desk import LocalOffice
 from registry.signing.journal import Journal
 from registry.signing.office import Office
@@ -57,8 +59,10 @@ def office_of(settings: Settings, instance: Instance, clock: Clock = utc_now) ->
 
 
 def local_office(settings: Settings, instance: Instance, clock: Clock = utc_now) -> LocalOffice:
-    """Open the authority in this process."""
+    """Open the authority in this process, and let its record say how the settings want statements signed."""
     authority = custody.authority_of(settings, instance, clock)
+    backend = backend_of(settings)
+    arrange(authority.folder, custody.custody_of(settings, instance).keys, backend.wanted, clock())
     return LocalOffice(
         authority,
         issuer_of(settings),
@@ -67,6 +71,7 @@ def local_office(settings: Settings, instance: Instance, clock: Clock = utc_now)
         ClockGuard(clock, sources_of(settings, clock), settings.clock.tolerance_s, must_answer=settings.clock.required),
         Journal(instance.folder / "authority" / "signer.jsonl"),
         AgentBook(instance.folder / "authority" / "agents" / "agents.jsonl"),
+        pen=backend.pen,
     )
 
 

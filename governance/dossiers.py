@@ -30,6 +30,7 @@ def dossier_of(reader: Reader, path: str, *, notary: Notary) -> proofs.Dossier:
             for one in ledger.about(reader, [version.ref, *(row.ref for row in deployments)])
         ],
         trusted_root=dict(notary.trusted_root),
+        appointments=list(notary.trust.appointments),
         identities=plain(notary.policy().allowed),
         revocations=revocations.signed(reader, notary),
         at=reader.now,

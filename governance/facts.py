@@ -175,7 +175,7 @@ def _is_approved(row: Approval, about: Sequence[Statement], court: Court) -> boo
     except SignatureInvalid:
         return False
     said = verified.predicate
-    return verified.identity == court.notary.person(row.approver) and (
+    return verified.speaker == court.notary.person(row.approver) and (
         said.get("approver"),
         said.get("role"),
         said.get("binding"),
@@ -226,7 +226,7 @@ def _is_waived(row: Waiver, about: Sequence[Statement], court: Court) -> bool:
         verified = court.check(statement, statements.WAIVER, [])
     except SignatureInvalid:
         return False
-    return verified.identity == court.notary.person(row.approved_by) and dict(verified.predicate) == waived(
+    return verified.speaker == court.notary.person(row.approved_by) and dict(verified.predicate) == waived(
         row, vars(row)
     )
 

@@ -76,6 +76,18 @@ class AuthorityRestored(_AuthorityChanged):
     kind: ClassVar[str] = "authority.restored"
 
 
+class AuthoritySigningChanged(_AuthorityChanged):
+    """Who signs for the registry is another; details name the backend and its issuer."""
+
+    kind: ClassVar[str] = "authority.signing_changed"
+
+
+class AuthorityClocksChanged(_AuthorityChanged):
+    """The timestamp authority outside is another, or there is none any more."""
+
+    kind: ClassVar[str] = "authority.clocks_changed"
+
+
 _KINDS: Mapping[str, type[_AuthorityChanged]] = {
     event.kind.partition(".")[2]: event
     for event in (
@@ -86,6 +98,8 @@ _KINDS: Mapping[str, type[_AuthorityChanged]] = {
         AuthorityBackedUp,
         AuthorityRecoveryTested,
         AuthorityRestored,
+        AuthoritySigningChanged,
+        AuthorityClocksChanged,
     )
 }
 

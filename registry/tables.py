@@ -13,6 +13,7 @@ from sqlalchemy.types import Text
 
 from audit.base import Base, Governed, Identifier, Moment
 from khatim.vocabulary import Resource, Stage, VersionStatus
+from registry.signing.deputies import KEY_ONLY
 
 
 class Person(Base, Governed):
@@ -230,6 +231,11 @@ class Statement(Base, Governed):
     signed_at: Mapped[Moment]
     digest: Mapped[str]
     bundle: Mapped[str]
+
+    @property
+    def degraded(self) -> str:
+        """What is weaker about its signature, in words; empty when nothing is."""
+        return KEY_ONLY if self.identity.startswith("key:") else ""
 
     @property
     def ref(self) -> str:

@@ -56,6 +56,7 @@ class Chrome:
     sees_ledger: bool = False  #: whether these roles may read the ledger
     csrf: str = ""  #: token that every form sends back in the field ``csrf``
     notice: Notice | None = None  #: result of the last form
+    is_degraded: bool = False  #: whether approvals are signed with a bare key
     disk: Pressure = Pressure.ROOM  #: how full the registry's disk is
 
 

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from audit.http import Read, part
 from audit.transaction import Reader
+from gateway import backends
 from gateway.composition import Parts
 from gateway.console import addresses, contexts, language, listings, parts, rendering, sessions
 from gateway.console.assets import PAGE_HEADERS
@@ -71,6 +72,7 @@ def chrome_of(request: Request, wiring: Parts, actor: Actor = NOBODY, name: str 
         sees_ledger=listings.sees_ledger(wiring.rules.access, actor),
         csrf=_csrf(request, wiring),
         notice=contexts.Notice(is_done=True, text=notice) if notice else None,
+        is_degraded=bool(backends.degraded_of(wiring.settings)),
         disk=wiring.ledger.reserve.look().pressure,
     )
 

@@ -24,6 +24,7 @@ FORMAT = "https://khatim.dev/engagement/v2"
 """Written now; it adds the signed list of revocations.  Bundles of format 1 are still read."""
 FORMATS = (FORMAT_1, FORMAT)
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sigstore.json"
+APPOINTMENTS = "trust/appointments.json"  # there when others than the authority sign for the registry
 TRUST_CONFIG, TRUSTED_ROOT, VKEY = "trust/client_trust_config.json", "trust/trusted_root.json", "trust/ledger.vkey"
 POLICY, REPORT, REVOCATIONS = "policy/bundle.json", "report.html", "revocations.sigstore.json"
 LEDGER, ATTESTATIONS, POPULATIONS = "ledger/", "attestations/", "populations/"

@@ -215,7 +215,8 @@ class Court:
         for one in own:
             said = one.verified.predicate if one.verified and one.verified.kind == APPROVAL else {}
             same = (said.get("approver"), said.get("role")) == (approval.approver, approval.role)
-            if same and said.get("binding") == approval.binding and one.identity == person:
+            speaks = one.verified is not None and one.verified.speaker == person
+            if same and said.get("binding") == approval.binding and speaks:
                 return Check("signature", holds=True), one
         why = "no statement signed by the approver says so"
         return Check("signature", holds=False, why=why, advice=ASK_AGAIN), None

@@ -46,6 +46,7 @@ def judge(
 
     now = now or datetime.now(UTC)
     root, instance = TrustRoot.load(dumps(trusted_root)), instance_of(trusted_root)
+    root, appointing = _appointed(root, dossier, instance)
     try:
         listed = _list_of(dossier, root, instance, known)
     except SignatureInvalid as wrong:
@@ -64,9 +65,21 @@ def judge(
         stations=stations,
         consents=tuple(court.consent(one, own) for one in dossier.approvals),
         evidence=tuple(court.evidence(one, own) for one in dossier.evidence),
-        general=(*general, *court.bytes_allowed(), court.version_stands()),
+        general=(*general, *appointing, *court.bytes_allowed(), court.version_stands()),
         revocations=told,
     )
+
+
+def _appointed(root: TrustRoot, dossier: proofs.Dossier, instance: str) -> tuple[TrustRoot, list[Check]]:
+    """Return the root with those whom its authority appointed to sign for the registry, and whether that holds."""
+    from registry.signing.appointments import appointed
+
+    if not dossier.appointments:
+        return root, []
+    try:
+        return appointed(root, dossier.appointments, instance), [Check("appointments", holds=True)]
+    except SignatureInvalid as wrong:
+        return root, [Check("appointments", holds=False, why=wrong.detail, advice=ASK_LIST)]
 
 
 def _list_of(dossier: proofs.Dossier, root: TrustRoot, instance: str, known: int) -> SignedList:

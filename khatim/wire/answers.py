@@ -7,7 +7,7 @@ import uuid
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 
@@ -34,6 +34,18 @@ class Who(Answer):
     zone: str | None
     display_name: str = ""
     local_mode: bool
+
+
+class Signing(Answer):
+    """With what the registry signs: the backend, in whose name, who else dates it, and where its keys are."""
+
+    backend: str
+    identity: str = Field(description="who signs when it is not the instance's own authority")
+    issuer: str
+    degraded: str = Field(description="what is weaker about these signatures; empty when nothing is")
+    outside_tsa: str = Field(description="the timestamp authority outside; empty: time attested by the operator only")
+    outside_tsa_required: bool
+    signer: str
 
 
 class Zone(Answer):
@@ -275,3 +287,4 @@ class Statement(Answer):
     signed_at: datetime
     digest: str
     bundle: str
+    degraded: str = Field(default="", description="what is weaker about its signature; empty when nothing is")

@@ -46,12 +46,14 @@ def bases_of(verified: VerifiedStatement | None, instance: str, around: Circumst
     found = {_signer(verified, instance)}
     if around.is_in_ledger and around.quorum > 0 and len(around.witnesses) >= around.quorum:
         found.add(Basis.WITNESSED)
-    if verified.clock and not is_operators(verified.clock, instance):
+    if any(clock and not is_operators(clock, instance) for clock in (verified.clock, verified.outside)):
         found.add(Basis.OUTSIDE_TIME)
     return tuple(basis for basis in Basis if basis in found)
 
 
 def _signer(verified: VerifiedStatement, instance: str) -> Basis:
+    if verified.spoken_for:  # by whom the registry has its own statements signed: still on its word alone
+        return Basis.SERVER_ATTESTED
     below = f"spiffe://{identity.domain(instance)}/"
     is_vouched_outside = verified.issuer != f"https://{instance}"
     if verified.identity.startswith(f"{below}agent/") and not is_vouched_outside:
@@ -70,7 +72,10 @@ def is_operators(clock: str, instance: str) -> bool:
 
 
 def told(bases: Iterable[Basis], verified: VerifiedStatement | None, instance: str) -> str:
-    """Return in words whom a claim rests on; says so when the time is the operator's word only."""
-    named = ", ".join(basis.value for basis in bases)
-    is_own = verified is not None and is_operators(verified.clock, instance)
-    return f"{named}; {OPERATORS_TIME}" if is_own else named
+    """Return in words whom a claim rests on; says when the time is the operator's word only, or a bare key signed."""
+    parts = [", ".join(basis.value for basis in bases)]
+    if verified is not None and is_operators(verified.clock, instance) and not verified.outside:
+        parts.append(OPERATORS_TIME)
+    if verified is not None and verified.degraded:
+        parts.append(verified.degraded)
+    return "; ".join(parts)

@@ -100,8 +100,11 @@ class Anchors:
         }
         return cls(logs, tuple(_authority(one) for one in trusted_root["certificateAuthorities"]), seen)
 
-    def check_log(self, parts: Bundle, signed_at: datetime) -> None:
-        """Check that a log in office holds exactly this signature; raises `SignatureInvalid`."""
+    def check_log(self, parts: Bundle, signed_at: datetime, body: bytes | None = None) -> None:
+        """Check that a log in office holds exactly this signature; raises `SignatureInvalid`.
+
+        *body* is the entry that it must have, when it is not that of a certificate's signature.
+        """
         log = self.logs.get(parts.entry.log_id)
         if log is None:
             raise SignatureInvalid("the signature is in a log that this trust root does not know", advice=ASK_ROOT)
@@ -112,7 +115,7 @@ class Anchors:
                 f"the log does not vouch for this signature: {wrong.detail}", advice=ASK_SIGNER
             ) from wrong
         signed = sha256(statements.pae(parts.payload, parts.payload_type)).digest()
-        if parts.entry.body != bundles.entry_body(signed, parts.signature, parts.certificate):
+        if parts.entry.body != (body or bundles.entry_body(signed, parts.signature, parts.certificate)):
             raise SignatureInvalid(
                 "the log entry is about another statement, signature or certificate", advice=ASK_SIGNER
             )

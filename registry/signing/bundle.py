@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sigstore bundles, version 0.3: statement, signature, certificate, log entry and timestamp in one JSON document.
 
-`build` writes what every Sigstore verifier reads; `parse` reads one strictly: one certificate, one signature, one log
-entry with its inclusion proof, one timestamp, nothing besides.
+`build` writes what every Sigstore verifier reads; `parse` reads one strictly: one certificate (or the hint of one key),
+one signature, one log entry with its inclusion proof, one timestamp or two, nothing besides.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from registry.signing.statements import PAYLOAD_TYPE
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 KIND, KIND_VERSION = "hashedrekord", "0.0.2"
 KEY_DETAILS = "PKIX_ECDSA_P256_SHA_256"
+MOST_TIMESTAMPS = 2  # the operator's, and one of an authority outside
 MAX_SIZE = 8 * 1024 * 1024  # characters: far above any statement, far below what would hurt
 
 
@@ -39,19 +40,27 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The parts of a bundle; nothing in it is verified yet.  Certificate and timestamp are DER."""
+    """The parts of a bundle; nothing in it is verified yet.  Certificate and timestamps are DER.
+
+    A bundle by a bare key has no certificate, and *hint* names the key (`registry.signing.bare_key`).
+    """
 
     certificate: bytes
     payload: bytes
     payload_type: str
     signature: bytes
     entry: LogEntry
-    timestamp: bytes
+    timestamps: tuple[bytes, ...]
+    hint: str = ""
 
 
-def entry_body(digest: bytes, signature: bytes, certificate: bytes) -> bytes:
-    """Return the canonical body of a log entry: hashedrekord 0.0.2 over the SHA-256 *digest* of what was signed."""
-    verifier = {"keyDetails": KEY_DETAILS, "x509Certificate": {"rawBytes": b64(certificate)}}
+def entry_body(digest: bytes, signature: bytes, certificate: bytes, key: bytes = b"") -> bytes:
+    """Return the canonical body of a log entry: hashedrekord 0.0.2 over the SHA-256 *digest* of what was signed.
+
+    *key* (SubjectPublicKeyInfo) stands for the certificate where a bare key signed.
+    """
+    named = {"publicKey": {"rawBytes": b64(key)}} if key else {"x509Certificate": {"rawBytes": b64(certificate)}}
+    verifier = {"keyDetails": KEY_DETAILS, **named}
     record = {
         "data": {"algorithm": "SHA2_256", "digest": b64(digest)},
         "signature": {"content": b64(signature), "verifier": verifier},
@@ -60,15 +69,21 @@ def entry_body(digest: bytes, signature: bytes, certificate: bytes) -> bytes:
 
 
 def build(
-    payload: bytes, signature: bytes, certificate: bytes, entry: Mapping[str, Any], timestamp: bytes
+    payload: bytes, signature: bytes, certificate: bytes, entry: Mapping[str, Any], *timestamps: bytes, hint: str = ""
 ) -> dict[str, Any]:
-    """Return the bundle of a signed statement; *entry* is the log's TransparencyLogEntry, *timestamp* its response."""
+    """Return the bundle of a signed statement; *entry* is the log's TransparencyLogEntry.
+
+    *timestamps* are the responses, the operator's first; *hint* names the key where there is no certificate.
+    """
+    signer = {"publicKey": {"hint": hint}} if hint else {"certificate": {"rawBytes": b64(certificate)}}
     return {
         "mediaType": MEDIA_TYPE,
         "verificationMaterial": {
-            "certificate": {"rawBytes": b64(certificate)},
+            **signer,
             "tlogEntries": [dict(entry)],
-            "timestampVerificationData": {"rfc3161Timestamps": [{"signedTimestamp": b64(timestamp)}]},
+            "timestampVerificationData": {
+                "rfc3161Timestamps": [{"signedTimestamp": b64(one)} for one in timestamps],
+            },
         },
         "dsseEnvelope": {
             "payload": b64(payload),
@@ -92,25 +107,20 @@ def parse(text: str) -> Bundle:
     )
     if body["mediaType"] != MEDIA_TYPE:
         raise Malformed(f"the bundle is not of media type {MEDIA_TYPE}")
-    material = members(
-        body["verificationMaterial"],
-        ("certificate", "tlogEntries", "timestampVerificationData"),
-        (),
-        "the verification material",
-    )
+    given = body["verificationMaterial"]
+    signer = "publicKey" if isinstance(given, dict) and "publicKey" in given else "certificate"
+    material = members(given, (signer, "tlogEntries", "timestampVerificationData"), (), "the verification material")
     stamps = members(material["timestampVerificationData"], ("rfc3161Timestamps",), (), "the timestamps")
-    stamp = members(
-        _only(stamps["rfc3161Timestamps"], "timestamp", "timestamps"), ("signedTimestamp",), (), "the timestamp"
-    )
     envelope = members(body["dsseEnvelope"], ("payload", "payloadType", "signatures"), (), "the envelope")
     signature = members(_only(envelope["signatures"], "signature", "signatures"), ("sig",), ("keyid",), "the signature")
     return Bundle(
-        certificate=_raw(material["certificate"], "the certificate"),
+        certificate=_raw(material[signer], "the certificate") if signer == "certificate" else b"",
         payload=unb64(envelope["payload"], "the payload"),
         payload_type=text_of(envelope["payloadType"], "the payload type"),
         signature=unb64(signature["sig"], "the signature"),
         entry=log_entry_of(_only(material["tlogEntries"], "log entry", "log entries")),
-        timestamp=unb64(stamp["signedTimestamp"], "the timestamp"),
+        timestamps=_timestamps(stamps["rfc3161Timestamps"]),
+        hint=_hint(material[signer]) if signer == "publicKey" else "",
     )
 
 
@@ -148,6 +158,23 @@ def log_entry_of(value: object) -> LogEntry:
         hashes=tuple(unb64(one, "a hash of the inclusion proof") for one in proof["hashes"]),
         checkpoint=text_of(checkpoint["envelope"], "the checkpoint"),
     )
+
+
+def _timestamps(value: object) -> tuple[bytes, ...]:
+    """Read one timestamp, or two that differ; raises `Malformed`."""
+    listed = value if isinstance(value, list) else []
+    if not 0 < len(listed) <= MOST_TIMESTAMPS:
+        count = f"{len(listed)} timestamps" if listed else "no timestamp"
+        raise Malformed(f"the bundle has {count}; one is wanted, or two of different authorities")
+    named = (members(one, ("signedTimestamp",), (), "the timestamp") for one in listed)
+    found = tuple(unb64(one["signedTimestamp"], "the timestamp") for one in named)
+    if len(set(found)) != len(found):
+        raise Malformed("the bundle has the same timestamp twice")
+    return found
+
+
+def _hint(value: object) -> str:
+    return text_of(members(value, ("hint",), (), "the key")["hint"], "the hint of the key")
 
 
 def _only(value: object, one: str, many: str) -> object:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from registry.signing.appointments import appointed
 from registry.signing.record import PublicRecord
 from registry.signing.trust import dumps, trusted_root
 from registry.signing.verification import TrustRoot
@@ -30,6 +31,11 @@ class CurrentTrust:
         return self._current()[0].links
 
     @property
+    def appointments(self) -> Sequence[str]:
+        """The authority's signed words on who signs for the registry, oldest first."""
+        return self._current()[0].appointments
+
+    @property
     def root(self) -> TrustRoot:
         """The same, ready to verify with."""
         return self._current()[2]
@@ -38,5 +44,6 @@ class CurrentTrust:
         record, known = self._record(), self._known
         if known is None or known[0] is not record:
             document = trusted_root(record)
-            known = self._known = (record, document, TrustRoot.load(dumps(document)))
+            root = appointed(TrustRoot.load(dumps(document)), record.appointments, record.instance)
+            known = self._known = (record, document, root)
         return known

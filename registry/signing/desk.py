@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +22,8 @@ from registry.signing.attesters import ATTESTERS
 from registry.signing.authority import Authority
 from registry.signing.identity import Identity, IdentityPolicy
 from registry.signing.journal import Journal
+from registry.signing.pens import Pen
 from registry.signing.record import PublicRecord
-from registry.signing.signer import LocalSigner
 from registry.signing.vouching import Vouching
 
 ON_WORD = ("person/", "service/")
@@ -48,10 +48,16 @@ class LocalOffice:
     journal: Journal
     agents: AgentBook
     asker: str = "this process"
+    pen: Pen = field(default_factory=Pen)
 
     @property
     def is_apart(self) -> bool:
         """False: whoever reads this process's memory has the keys."""
+        return False
+
+    @property
+    def has_own_account(self) -> bool:
+        """False: it is this process."""
         return False
 
     @property
@@ -78,7 +84,7 @@ class LocalOffice:
                     rule="signer/policy",
                 )
             self.journal.signed(at, what="statement", who=identity, kind=kind, asker=self.asker)
-            return LocalSigner(self.authority, identity, self.issuer, lambda: at).sign(statement)
+            return self.pen.signer(self.authority, kind, (identity, self.issuer), at).sign(statement)
 
     def enrol(self, voucher: str, proof: str) -> str:
         """Register the key of a new agent; see `Office.enrol`."""

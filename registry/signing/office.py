@@ -23,6 +23,11 @@ class Office(Protocol):
         ...
 
     @property
+    def has_own_account(self) -> bool:
+        """Whether that process runs under another account than this one, which then cannot read its memory."""
+        ...
+
+    @property
     def record(self) -> PublicRecord:
         """The public record as it is now: one object until it changes."""
         ...

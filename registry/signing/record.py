@@ -83,6 +83,8 @@ class PublicRecord:
     roots: tuple[Generation, ...] = ()
     history: tuple[Change, ...] = ()
     links: tuple[str, ...] = ()  # from each trusted root to the next (`registry.signing.trust_links`)
+    outside_timestamping: tuple[Generation, ...] = ()  # clocks that others run; *origin* is the address of each
+    appointments: tuple[str, ...] = ()  # who signs for the registry (`registry.signing.appointments`)
 
     @property
     def domain(self) -> str:
@@ -114,10 +116,9 @@ class PublicRecord:
     def dumps(self) -> str:
         """Return the record as JSON."""
         lists = {name: [_body(one) for one in getattr(self, name)] for name in (*PURPOSES, "roots", "history")}
-        return (
-            json.dumps({"format": _FORMAT, "instance": self.instance, **lists, "links": list(self.links)}, indent=2)
-            + "\n"
-        )
+        lists |= {"outside_timestamping": [_body(one) for one in self.outside_timestamping]}
+        texts = {"links": list(self.links), "appointments": list(self.appointments)}
+        return json.dumps({"format": _FORMAT, "instance": self.instance, **lists, **texts}, indent=2) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> PublicRecord:
@@ -129,10 +130,22 @@ class PublicRecord:
             purposes = {name: tuple(_generation(one) for one in body[name]) for name in PURPOSES}
             roots = tuple(_generation(one) for one in body.get("roots", ())) or _first_root(purposes["signing"][0])
             history = tuple(Change(**one) for one in body.get("history", ()))
-            links = tuple(str(one) for one in body.get("links", ()))
-            return cls(body["instance"], **purposes, roots=roots, history=history, links=links)
+            outside = tuple(_generation(one) for one in body.get("outside_timestamping", ()))
+            return cls(
+                body["instance"],
+                **purposes,
+                roots=roots,
+                history=history,
+                links=_texts(body, "links"),
+                outside_timestamping=outside,
+                appointments=_texts(body, "appointments"),
+            )
         except (ValueError, KeyError, TypeError, IndexError) as wrong:
             raise Misconfigured("the authority's record cannot be read") from wrong
+
+
+def _texts(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(str(one) for one in body.get(name, ()))
 
 
 def _first_root(signing: Generation) -> tuple[Generation, ...]:

@@ -8,7 +8,7 @@ HTTP (the protocols of Fulcio v2, RFC 3161 and Rekor v2).  The private key never
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -29,6 +29,7 @@ from registry.signing import bundle, statements, timestamp
 from registry.signing.authority import Authority
 from registry.signing.certificates import HOSTILE, der
 from registry.signing.encoding import b64, strict_json
+from registry.signing.outside_clock import NOBODY, OutsideClock
 from registry.signing.possession import HEADER
 from registry.signing.trust import LOG_ENTRIES_PATH, SIGNING_CERT_PATH, TIMESTAMP_PATH
 
@@ -49,7 +50,7 @@ class _Services(Protocol):
 
     def certificate(self, key: EllipticCurvePrivateKey) -> x509.Certificate: ...
 
-    def timestamp(self, signature: bytes) -> bytes: ...
+    def timestamps(self, signature: bytes) -> Sequence[bytes]: ...
 
     def entry(self, digest: bytes, signature: bytes, certificate: bytes) -> Mapping[str, Any]: ...
 
@@ -64,24 +65,38 @@ def _signed(services: _Services, statement: bytes, keys: Callable[[], EllipticCu
     certificate = services.certificate(key)
     signed = statements.pae(statement)
     signature = key.sign(signed, ECDSA(hashes.SHA256()))
-    stamp = services.timestamp(signature)
+    stamps = services.timestamps(signature)
     entry = services.entry(sha256(signed).digest(), signature, der(certificate))
-    return bundle.dumps(bundle.build(statement, signature, der(certificate), entry, stamp))
+    return bundle.dumps(bundle.build(statement, signature, der(certificate), entry, *stamps))
 
 
 class LocalSigner:
     """Signs for one identity with the authority in this process (local mode; the server's own statements)."""
 
-    def __init__(self, authority: Authority, identity: str, issuer: str, clock: Callable[[], datetime]) -> None:
-        """Sign as *identity* (URI or email), for whom *issuer* (URL) vouches."""
+    def __init__(  # noqa: PLR0913 - who signs with whose authority, with which key, and who else dates it
+        self,
+        authority: Authority,
+        identity: str,
+        issuer: str,
+        clock: Callable[[], datetime],
+        *,
+        keys: Callable[[], EllipticCurvePrivateKey] = _ephemeral,
+        outside: OutsideClock = NOBODY,
+    ) -> None:
+        """Sign as *identity* (URI or email), for whom *issuer* (URL) vouches.
+
+        *keys* gives the key to sign with, a fresh one by default; *outside* gives a second timestamp.
+        """
         self._authority = authority
         self._identity = identity
         self._issuer = issuer
         self._clock = clock
+        self._keys = keys
+        self._outside = outside
 
     def sign(self, statement: bytes) -> str:
-        """Return the bundle over *statement*; raises `Malformed` if it is none."""
-        return _signed(self, statement)
+        """Return the bundle over *statement*; raises `Malformed` if it is none, `Unavailable` for want of a clock."""
+        return _signed(self, statement, self._keys)
 
     def certificate(self, key: EllipticCurvePrivateKey) -> x509.Certificate:
         """Return a certificate for *key*."""
@@ -90,6 +105,10 @@ class LocalSigner:
     def timestamp(self, signature: bytes) -> bytes:
         """Return the timestamp response over *signature*."""
         return self._authority.stamp(signature, self._clock())
+
+    def timestamps(self, signature: bytes) -> Sequence[bytes]:
+        """Return it, and that of an authority outside when there is one to ask."""
+        return (self.timestamp(signature), *self._outside.stamps(signature, self._clock()))
 
     def entry(self, digest: bytes, signature: bytes, certificate: bytes) -> Mapping[str, Any]:
         """Return the log entry of *signature*."""
@@ -160,6 +179,10 @@ class RemoteSigner:
             return timestamp.granted(self._post(self._places.timestamps, query, "application/timestamp-query"))
         except Malformed as wrong:
             raise _not_understood("timestamp") from wrong
+
+    def timestamps(self, signature: bytes) -> Sequence[bytes]:
+        """Return the timestamp of the authority that is asked, and no other."""
+        return (self.timestamp(signature),)
 
     def entry(self, digest: bytes, signature: bytes, certificate: bytes) -> Mapping[str, Any]:
         """Return the log entry of *signature*."""

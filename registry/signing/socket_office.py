@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import queue
 import socket
 import threading
@@ -20,7 +21,7 @@ from typing import Any
 from khatim.errors import KhatimError, Malformed, Unavailable, from_problem
 from registry.signing.encoding import strict_json
 from registry.signing.record import PublicRecord
-from registry.signing.socket_server import ENROL_PATH, RECORD_PATH, SIGN_PATH, asked_to_sign
+from registry.signing.socket_server import CREDENTIALS, ENROL_PATH, RECORD_PATH, SIGN_PATH, asked_to_sign
 from registry.signing.trust import LOG_ENTRIES_PATH, SIGNING_CERT_PATH, TIMESTAMP_PATH
 
 FRESH_S = 1.0  # how long a rotation may stay unnoticed here
@@ -44,6 +45,17 @@ class SocketOffice:
     def is_apart(self) -> bool:
         """True: the keys are in another process."""
         return True
+
+    @property
+    def has_own_account(self) -> bool:
+        """Whether the kernel says that the signer runs under another account than this process (SO_PEERCRED)."""
+        with contextlib.closing(_Connection(self._path)) as asked:
+            try:
+                asked.connect()
+                raw = asked.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+            except OSError:
+                return False  # nobody listens: nothing is known
+        return int(CREDENTIALS.unpack(raw)[1]) != os.geteuid()
 
     @property
     def record(self) -> PublicRecord:

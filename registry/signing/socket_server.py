@@ -26,7 +26,7 @@ from registry.signing.trust import LOG_ENTRIES_PATH, SIGNING_CERT_PATH, TIMESTAM
 
 RECORD_PATH, CLOCK_PATH, SIGN_PATH, ENROL_PATH = "/record", "/clock", "/sign", "/enrolment"
 MOST = 8 * 1024 * 1024  # bytes of a request: above any statement
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _PATH_MOST = 107  # bytes: sockaddr_un(7)
 _IDLE_S = 60
 
@@ -71,8 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """Ask the kernel who is at the other end."""
         super().setup()
-        raw = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        self._pid, self._uid, _ = _CREDENTIALS.unpack(raw)
+        raw = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        self._pid, self._uid, _ = CREDENTIALS.unpack(raw)
         self._office = self.server.office.for_asker(f"uid {self._uid} pid {self._pid}")
 
     def do_GET(self) -> None:

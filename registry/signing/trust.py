@@ -28,13 +28,18 @@ LOG_ENTRIES_PATH = "/api/v2/log/entries"
 
 
 def trusted_root(record: PublicRecord) -> dict[str, Any]:
-    """Return the trusted root: every generation of every key, with the times from and until which it counts."""
+    """Return the trusted root: every generation of every key, with the times from and until which it counts.
+
+    The operator's clocks stand below the instance's domain; clocks that others run bear their own address.
+    """
+    clocks = [_authority(f"https://tsa.{record.domain}", one) for one in record.timestamping]
+    outside = [_authority(one.origin, one) for one in record.outside_timestamping]
     return {
         "mediaType": TRUSTED_ROOT,
         "tlogs": [_signature_log(record.origin_of(one), one) for one in record.signature_log],
         "certificateAuthorities": [_authority(f"https://ca.{record.domain}", one) for one in record.signing],
         "ctlogs": [_certificate_log(f"https://ct.{record.domain}", one) for one in record.certificate_log],
-        "timestampAuthorities": [_authority(f"https://tsa.{record.domain}", one) for one in record.timestamping],
+        "timestampAuthorities": [*clocks, *outside],
     }
 
 
@@ -84,9 +89,10 @@ def _valid(generation: Generation) -> dict[str, str]:
 
 
 def _subject(name: x509.Name) -> dict[str, str]:
-    organisation = name.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)[0].value
-    common = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
-    return {"organization": str(organisation), "commonName": str(common)}
+    named = {"organization": x509.NameOID.ORGANIZATION_NAME, "commonName": x509.NameOID.COMMON_NAME}
+    # An authority of others may lack either, and a verifier does not look at them.
+    found = {key: name.get_attributes_for_oid(oid) for key, oid in named.items()}
+    return {key: str(values[0].value) if values else "" for key, values in found.items()}
 
 
 def _raw(chain: Sequence[x509.Certificate]) -> list[dict[str, str]]:

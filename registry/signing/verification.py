@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -24,14 +24,16 @@ from sigstore.verify.policy import Identity as SigstoreIdentity
 
 from khatim.errors import Malformed, Misconfigured, SignatureInvalid
 from khatim.vocabulary import Digest
+from registry.signing import bare_key, statements
 from registry.signing import bundle as bundles
-from registry.signing import statements
 from registry.signing.binding import ASK_ROOT, ASK_SIGNER, Anchors, identity_of
+from registry.signing.bundle import Bundle
 from registry.signing.certificates import HOSTILE
-from registry.signing.clocks import Clocks
+from registry.signing.clocks import Clocks, Dated
+from registry.signing.deputies import Deputy
 from registry.signing.encoding import strict_json
 from registry.signing.identity import Identity, IdentityPolicy
-from registry.signing.marking import marks_of
+from registry.signing.marking import authority_of, marks_of
 from registry.signing.revocation import Marks
 from registry.signing.statements import Statement, Subject
 from registry.signing.trust import CLIENT_TRUST_CONFIG, SIGNING_CONFIG, TRUSTED_ROOT
@@ -61,6 +63,14 @@ class VerifiedStatement:
     log_index: int
     clock: str  # address of the timestamp authority, as the trust root names it
     marks: Marks  # how a revocation recognises it
+    outside: str = ""  # address of a second timestamp authority, which the operator does not run, that agrees
+    spoken_for: str = ""  # in whose name a deputy signed (`registry.signing.deputies`); empty: the signer's own
+    degraded: str = ""  # what is weaker about the signature, in words; empty when nothing is
+
+    @property
+    def speaker(self) -> str:
+        """In whose name the statement speaks: the certificate's, or that of whom a deputy signed for."""
+        return self.spoken_for or self.identity
 
     @property
     def parsed(self) -> Statement:
@@ -86,27 +96,32 @@ class TrustRoot:
     anchors: Anchors
     clocks: Clocks
     _verifier: Verifier
+    deputies: tuple[Deputy, ...] = ()  # whom its authority appointed to sign for the registry
 
     @classmethod
     def load(cls, trusted_root: str) -> TrustRoot:
         """Read a trusted root (JSON text); the last few are kept parsed.  Raises `Misconfigured` if it is not one."""
         return _load(trusted_root)
 
-    def check(self, bundle: str, who: Identity) -> tuple[datetime, str]:
-        """Have sigstore-python verify *bundle*; return time and clock of its timestamp, or raise `SignatureInvalid`."""
+    def check(self, bundle: str, who: Identity) -> None:
+        """Have sigstore-python verify *bundle* as signed by *who*; raises `SignatureInvalid`."""
         try:
             parsed = SigstoreBundle.from_json(bundle)
             self._verifier.verify_dsse(parsed, SigstoreIdentity(identity=who.name, issuer=who.issuer))
-            stamps = parsed.verification_material.timestamp_verification_data
-            # The bundle has exactly one timestamp (`bundles.parse`) and at least one verified: it is this one.
-            stamp = stamps.rfc3161_timestamps[0] if stamps else None
-            moment = stamp.tst_info.gen_time if stamp else None
-            signers = [(one.issuer, one.serial_number) for one in stamp.signed_data.signer_infos] if stamp else []
         except Exception as wrong:  # fed with hostile bytes: whatever it raises, the bundle is not verified
             raise _translated(wrong) from wrong
-        if moment is None:
-            raise SignatureInvalid("the bundle has no timestamp", advice=ASK_SIGNER)
-        return moment.astimezone(UTC), self.clocks.address_of(signers)
+
+    def deputies_of(self, parts: Bundle) -> list[Deputy]:
+        """Return those appointed signers who may have signed: none for what this root's own authority certified."""
+        if not self.deputies:
+            return []
+        if parts.hint:
+            return [one for one in self.deputies if one.key and bare_key.hint_of(one.key) == parts.hint]
+        issuer = authority_of(_certificate(parts.certificate))
+        if any(key == issuer for key, _ in self.anchors.authorities):
+            return []
+        known = [one for one in self.deputies if one.root is not None]
+        return [one for one in known if one.root and any(key == issuer for key, _ in one.root.anchors.authorities)]
 
 
 @lru_cache(maxsize=8)
@@ -140,12 +155,70 @@ def verify_bundle(
         raise SignatureInvalid(f"the bundle cannot be read: {wrong.detail}", advice=ASK_SIGNER) from wrong
     if parts.payload_type != statements.PAYLOAD_TYPE:
         raise SignatureInvalid(f"what is signed is not an in-toto statement but {parts.payload_type[:80]!r}")
+    failure: SignatureInvalid | None = None
+    for deputy in root.deputies_of(parts):
+        try:
+            return _by_deputy(bundle, parts, statement, root, deputy, policy, expected_subjects)
+        except SignatureInvalid as wrong:
+            failure = wrong
+    if failure is not None:
+        raise failure
+    if parts.hint:
+        raise SignatureInvalid("it is signed by a bare key that nobody appointed: it names nobody", advice=ASK_SIGNER)
     certificate = _certificate(parts.certificate)
     who = identity_of(certificate)
-    signed_at, clock = root.check(bundle, who)
-    root.anchors.check_log(parts, signed_at)
-    root.anchors.check_time(certificate, signed_at)
+    dated = _dated(bundle, parts, certificate, who, root)
     _check_claim(statement, who, policy, expected_subjects)
+    return _found(parts, statement, who, dated, marks_of(parts, certificate, who.name, dated.at, statement.digests))
+
+
+def _by_deputy(  # noqa: PLR0913, PLR0917 - a bundle in its parts, and who decides about it
+    bundle: str,
+    parts: Bundle,
+    statement: Statement,
+    root: TrustRoot,
+    deputy: Deputy,
+    policy: IdentityPolicy,
+    expected: Collection[Digest] | None,
+) -> VerifiedStatement:
+    certificate = None
+    if deputy.root is not None:
+        certificate = _certificate(parts.certificate)
+        if identity_of(certificate) != deputy.who:
+            raise SignatureInvalid(f"it is not signed by {deputy.who.name}, who signs for the registry")
+        dated = _dated(bundle, parts, certificate, deputy.who, deputy.root)
+    else:
+        dated = _dated_of_key(parts, deputy, root)
+    deputy.check(statement.kind, dated.at)
+    if statement.kind not in policy.allowed:
+        raise _not_permitted(deputy.who, statement.kind)
+    _check_subjects(statement, expected)
+    speaker = deputy.speaker(statement.kind, statement.predicate)
+    marks = marks_of(parts, certificate, speaker, dated.at, statement.digests)
+    return _found(parts, statement, deputy.who, dated, marks, spoken_for=speaker, degraded=deputy.degraded)
+
+
+def _dated(bundle: str, parts: Bundle, certificate: x509.Certificate, who: Identity, root: TrustRoot) -> Dated:
+    root.check(bundle, who)
+    dated = root.clocks.dated(parts.timestamps, parts.signature)
+    root.anchors.check_log(parts, dated.at)
+    root.anchors.check_time(certificate, dated.at)
+    return dated
+
+
+def _dated_of_key(parts: Bundle, deputy: Deputy, root: TrustRoot) -> Dated:
+    if deputy.key is None:
+        raise SignatureInvalid("it is signed by a bare key that nobody appointed: it names nobody", advice=ASK_SIGNER)
+    bare_key.check_signature(parts, deputy.key)
+    dated = root.clocks.dated(parts.timestamps, parts.signature)
+    root.anchors.check_log(parts, dated.at, bare_key.body_of(parts, deputy.key))
+    return dated
+
+
+def _found(  # noqa: PLR0913 - what was verified, and by what it is recognised
+    parts: Bundle, statement: Statement, who: Identity, dated: Dated, marks: Marks, *, spoken_for: str = "",
+    degraded: str = "",
+) -> VerifiedStatement:  # fmt: skip
     return VerifiedStatement(
         statement=json.loads(statement.payload),
         predicate_type=statement.predicate_type,
@@ -153,10 +226,13 @@ def verify_bundle(
         subjects=statement.subjects,
         identity=who.name,
         issuer=who.issuer,
-        signed_at=signed_at,
+        signed_at=dated.at,
         log_index=parts.entry.index,
-        clock=clock,
-        marks=marks_of(parts, certificate, who.name, signed_at, statement.digests),
+        clock=dated.clock,
+        marks=marks,
+        outside=dated.outside,
+        spoken_for=spoken_for,
+        degraded=degraded,
     )
 
 
@@ -171,13 +247,22 @@ def _check_claim(
     statement: Statement, who: Identity, policy: IdentityPolicy, expected: Collection[Digest] | None
 ) -> None:
     if not policy.permits(statement.kind, who):
-        raise SignatureInvalid(
-            f"{who.name} (vouched for by {who.issuer}) may not make statements of the kind {statement.kind}",
-            advice="Let somebody sign who may, or change the policy of attesters.",
-            identity=who.name,
-            issuer=who.issuer,
-            kind=statement.kind,
-        )
+        raise _not_permitted(who, statement.kind)
+    _check_subjects(statement, expected)
+
+
+def _not_permitted(who: Identity, kind: str) -> SignatureInvalid:
+    vouched = f" (vouched for by {who.issuer})" if who.issuer else ""
+    return SignatureInvalid(
+        f"{who.name}{vouched} may not make statements of the kind {kind}",
+        advice="Let somebody sign who may, or change the policy of attesters.",
+        identity=who.name,
+        issuer=who.issuer,
+        kind=kind,
+    )
+
+
+def _check_subjects(statement: Statement, expected: Collection[Digest] | None) -> None:
     missing = sorted(str(digest) for digest in set(expected or ()) - statement.digests)
     if missing:
         raise SignatureInvalid(

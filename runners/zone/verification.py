@@ -8,7 +8,7 @@ enrolment, and what the registry says is compared with what was signed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from khatim.wire import answers, proofs
 from policies import quorum
 from registry import manifests
 from registry.signing import identity, oms, statements
+from registry.signing.appointments import appointed
 from registry.signing.attesters import attesters_in
 from registry.signing.identity import IdentityPolicy
 from registry.signing.revocation import Book, Marks, Verdict
@@ -85,6 +86,7 @@ def verify(  # noqa: PLR0913 - what a dossier is judged by
     """
     version = dossier.version
     _check_version(version, digest)
+    trust = replace(trust, root=appointed(trust.root, dossier.appointments, trust.instance))
     files = [(str(file["path"]), Digest.parse(str(file["digest"]))) for file in version.files]
     own = dossier.nodes[0]
     digests = frozenset([digest, *(str(one) for _, one in files), *(node.digest for node in dossier.nodes)])
@@ -165,7 +167,7 @@ def _approvals(  # noqa: PLR0913 - what an approval must be bound to
         said: Mapping[str, Any] = verified.predicate
         approver, role, binding = str(said["approver"]), str(said["role"]), said["binding"]
         is_bound = binding["version"] == digest and binding["zone"] == zone and binding["policy"] == policy
-        is_own = verified.identity == identity.person(trust.instance, approver)
+        is_own = verified.speaker == identity.person(trust.instance, approver)
         expires = datetime.fromisoformat(str(said["expiresAt"])).astimezone(UTC)
         if (approver, role) in active and is_bound and is_own and at < expires:
             granted[role] = approver, verified.marks

@@ -35,7 +35,9 @@ from khatim.vocabulary import JobKind
 from registry.signing import possession
 from registry.signing.desk import LocalOffice
 from registry.signing.journal import Journal
-from registry.signing.signer import LocalSigner
+from registry.signing.office import OfficeSigner
+from registry.signing.pens import Pen
+from registry.signing.signer import LocalSigner, Signer
 from runners.agents import AUDIENCE
 from tests.support.agents import FEATURES, HandAgent, digest, key_of
 from tests.support.http import BASE, Api, InProcess, good
@@ -413,10 +415,13 @@ class Worlds:
         built = self._built[told]
         ledger = composition.ledger_of(told, engine, built.rules, clock)
         office = self._office(built, clock)
+
         # The pen of a world signs for its agents, too, which they do themselves in a real one.
-        pen = replace(
-            built.notary, signer_for=lambda who: LocalSigner(office.authority, who, built.issuer.issuer, clock)
-        )
+        def signer_for(who: str) -> Signer:
+            mine = LocalSigner(office.authority, who, built.issuer.issuer, clock)
+            return mine if office.pen == Pen() or "/agent/" in who else OfficeSigner(office, who)
+
+        pen = replace(built.notary, signer_for=signer_for)
         guard = Authenticator(told, ledger, built.issuer.key, clock, built.vault)
         return replace(built, engine=engine, ledger=ledger, notary=pen, authenticator=guard, office=office)
 

@@ -36,7 +36,13 @@ def private_signer(trust_config: str, token_source: Callable[[], str], http: htt
 
 def trust_root_of(trust_config: str) -> TrustRoot:
     """Return whom statements of that instance are verified with: its own trust root, not ours."""
-    return TrustRoot.load(json.dumps(_config(trust_config)["trustedRoot"]))
+    return TrustRoot.load(json.dumps(document_of(trust_config)))
+
+
+def document_of(trust_config: str) -> Mapping[str, Any]:
+    """Return the trusted root of that instance, as its authority wrote it."""
+    found: Mapping[str, Any] = _config(trust_config)["trustedRoot"]
+    return found
 
 
 def token_in(path: Path) -> Callable[[], str]:

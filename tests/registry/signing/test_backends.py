@@ -116,13 +116,22 @@ def counter(office: LocalOffice) -> Iterator[SocketOffice]:
             target=socket_server.serve, args=(path, office, frozenset({os.getuid()}), stop), daemon=True
         )
         thread.start()
-        while not path.exists():
-            time.sleep(0.01)
         with contextlib.closing(SocketOffice(path)) as asked:
+            await_answer(asked)
             yield asked
         stop.set()
         thread.join()
         office.journal.close()
+
+
+def await_answer(office: SocketOffice) -> None:
+    """Wait until somebody listens: the socket is there a moment earlier."""
+    for _ in range(500):
+        with contextlib.suppress(Unavailable):
+            assert office.record
+            return
+        time.sleep(0.01)
+    pytest.fail("the signer does not answer")
 
 
 @pytest.fixture(params=KINDS)

@@ -408,6 +408,6 @@ def test_every_refusal_says_what_to_do(signed: str, root: TrustRoot, policy: Ide
 def test_a_bundle_is_read_back_as_it_was_built(signed: str) -> None:
     parts = bundles.parse(signed)
     found = json.loads(signed)
-    built = bundles.build(parts.payload, parts.signature, parts.certificate, entry(found), parts.timestamp)
+    built = bundles.build(parts.payload, parts.signature, parts.certificate, entry(found), *parts.timestamps)
 
     assert bundles.dumps(built) == signed
