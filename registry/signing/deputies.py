@@ -10,24 +10,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from khatim.errors import SignatureInvalid
 from registry.signing import identity, statements
-from registry.signing.binding import Window
+from registry.signing.binding import Anchors, Window
+from registry.signing.clocks import Clocks
 from registry.signing.encoding import rfc3339
 from registry.signing.identity import Identity
-
-if TYPE_CHECKING:
-    from registry.signing.verification import TrustRoot
 
 KINDS = frozenset({statements.APPROVAL, statements.WAIVER, statements.ENGAGEMENT})
 """What deputies sign.  The list of revocations and the steps of trust stay with the authority, whom agents know."""
 
 KEY_ONLY = "degraded: signed with a bare key, no certificate says who holds it"
 _SKEW = timedelta(minutes=5)  # between the authority's clock, which dates appointments, and that of another Sigstore
+
+
+class Root(Protocol):
+    """Whom a verifier believes: a trust root of `registry.signing.verification`."""
+
+    @property
+    def anchors(self) -> Anchors:
+        """Its logs and certificate authorities."""
+        ...
+
+    @property
+    def clocks(self) -> Clocks:
+        """Its timestamp authorities."""
+        ...
+
+    def check(self, bundle: str, who: Identity) -> None:
+        """Verify *bundle* as signed by *who*; raises `SignatureInvalid`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,7 @@ class Deputy:
     instance: str
     who: Identity
     office: Window
-    root: TrustRoot | None = None
+    root: Root | None = None
     key: EllipticCurvePublicKey | None = None
 
     @property

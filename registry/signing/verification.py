@@ -30,7 +30,7 @@ from registry.signing.binding import ASK_ROOT, ASK_SIGNER, Anchors, identity_of
 from registry.signing.bundle import Bundle
 from registry.signing.certificates import HOSTILE
 from registry.signing.clocks import Clocks, Dated
-from registry.signing.deputies import Deputy
+from registry.signing.deputies import Deputy, Root
 from registry.signing.encoding import strict_json
 from registry.signing.identity import Identity, IdentityPolicy
 from registry.signing.marking import authority_of, marks_of
@@ -198,7 +198,7 @@ def _by_deputy(  # noqa: PLR0913, PLR0917 - a bundle in its parts, and who decid
     return _found(parts, statement, deputy.who, dated, marks, spoken_for=speaker, degraded=deputy.degraded)
 
 
-def _dated(bundle: str, parts: Bundle, certificate: x509.Certificate, who: Identity, root: TrustRoot) -> Dated:
+def _dated(bundle: str, parts: Bundle, certificate: x509.Certificate, who: Identity, root: Root) -> Dated:
     root.check(bundle, who)
     dated = root.clocks.dated(parts.timestamps, parts.signature)
     root.anchors.check_log(parts, dated.at)
