@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +37,7 @@ def test_many_hashes_at_once_are_those_of_one_at_a_time(found: list[bytes]) -> N
 
 
 @given(st.integers(0, 8), st.randoms(use_true_random=False))
-def test_the_root_over_hashes_side_by_side_is_that_of_the_tree(level: int, random: st.randoms) -> None:
+def test_the_root_over_hashes_side_by_side_is_that_of_the_tree(level: int, random: Random) -> None:
     row = [random.randbytes(32) for _ in range(1 << level)]
     assert root_of(b"".join(row)) == subtree_root(row)
 
@@ -128,6 +129,7 @@ def test_the_tree_alone_still_asks_whose_ledger_it_is() -> None:
 PEAKS = """
 import resource, sys
 from pathlib import Path
+from random import Random
 from audit.verify import Demands, FolderSource, verify_ledger
 demands = Demands(processes=int(sys.argv[3]))
 found = verify_ledger(FolderSource(Path(sys.argv[1])), sys.argv[2], demands)
