@@ -70,7 +70,7 @@ def test_openssl_verifies_the_timestamp_of_every_statement(unpacked: Path, tmp_p
     for bundle in found(unpacked):
         parts = bundles.parse(bundle.read_text())
         (tmp_path / "signature").write_bytes(parts.signature)
-        (tmp_path / "r.tsr").write_bytes(parts.timestamp)
+        (tmp_path / "r.tsr").write_bytes(parts.timestamps[0])
         asked = ("-verify", "-data", "signature", "-in", "r.tsr", "-CAfile", "root.pem")
 
         assert "Verification: OK" in holds(tools.openssl(*asked, cwd=tmp_path))

@@ -128,7 +128,7 @@ def await_answer(office: SocketOffice) -> None:
     """Wait until somebody listens: the socket is there a moment earlier."""
     for _ in range(500):
         with contextlib.suppress(Unavailable):
-            assert office.record
+            assert office.record.instance
             return
         time.sleep(0.01)
     pytest.fail("the signer does not answer")
