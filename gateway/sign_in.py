@@ -19,11 +19,11 @@ from fastapi import Request
 
 from audit.transaction import Clock, Ledger
 from khatim import tokens
-from khatim.errors import Forbidden, Malformed, Misconfigured, Unauthenticated
+from khatim.errors import Forbidden, Malformed, Misconfigured, TokenExpired, Unauthenticated
 from khatim.settings import Settings, is_loopback
 from khatim.vocabulary import NOBODY, Actor, ActorKind, Role
 from registry import people
-from registry.signing import identity
+from registry.signing import identity, possession
 from registry.signing.vouching import AUDIENCE as SIGSTORE
 from registry.vault import Vault
 from runners import agents
@@ -108,7 +108,8 @@ class Authenticator:
         """Return who asks, `NOBODY` without credentials; raises `Unauthenticated` for credentials that do not hold."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
-            actor = self.bearer(token.strip())
+            proof = request.headers.get(possession.HEADER, "") if request.url.path == possession.RENEWAL_PATH else ""
+            actor = self.bearer(token.strip(), proof)
             if actor.ref.startswith(_AGENT_KINDS["enrolment"]) and request.url.path != ENROLMENT:
                 raise Unauthenticated("a one-time enrolment token enrols an agent and opens nothing else")
             return actor
@@ -121,19 +122,28 @@ class Authenticator:
             return self._person(self._claims(cookie, "session"))
         return NOBODY
 
-    def bearer(self, token: str) -> Actor:
-        """Return the actor of a bearer token."""
+    def bearer(self, token: str, proof: str = "") -> Actor:
+        """Return the actor of a bearer token; *proof* is by an agent that was away until its identity ended."""
         kind = tokens.kind_of(token)
         if kind not in _AGENT_KINDS:
             return self._person(self._claims(token, "access"))
-        claims = self._claims(token, kind)
+        returns = ""
+        try:
+            claims = self._claims(token, kind)
+        except TokenExpired:
+            if not proof or kind != "agent":
+                raise
+            claims = self._claims(token, kind, grace=agents.AWAY)
+            returns = possession.returning(token, proof, issuer=str(claims["iss"]), at=self.clock())
         if not str(claims["sub"]).startswith(_AGENT_KINDS[kind]):
             raise Unauthenticated("the token is not valid")
         actor = agents.actor_for(str(claims["sub"]), str(claims["zone"]))
         if kind == "agent":
             # Also for reading: a retired agent's identity is worth nothing, however long its token still lasts.
             with self.ledger.reading(actor) as reader:
-                agents.of_actor(reader)
+                agent = agents.of_actor(reader)
+            if returns:
+                agents.require_key(agent, returns)
         return actor
 
     def session_claims(self, request: Request) -> Mapping[str, Any]:
@@ -159,8 +169,8 @@ class Authenticator:
         if not hmac.compare_digest(self.csrf_token(self.session_claims(request)), given):
             raise Forbidden("this form was not made by your session", advice="Open the page again.", rule="csrf/token")
 
-    def _claims(self, token: str, kind: str) -> Mapping[str, Any]:
-        claims = tokens.read(token, self.key.public_key(), audience=AUDIENCE, at=self.clock(), kind=kind)
+    def _claims(self, token: str, kind: str, *, grace: timedelta = tokens.LEEWAY) -> Mapping[str, Any]:
+        claims = tokens.read(token, self.key.public_key(), audience=AUDIENCE, at=self.clock(), kind=kind, grace=grace)
         if kind not in _AGENT_KINDS and not self.settings.is_local:
             raise Unauthenticated("local tokens are refused: this installation signs people in with OIDC")
         return claims

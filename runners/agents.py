@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from governance import deployments
 from governance import queries as governed
 from governance.tables import Deployment
 from khatim import tokens
-from khatim.errors import Conflict, Forbidden, NotFound
+from khatim.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from khatim.vocabulary import Action, Actor, ActorKind, Resource, Role
 from khatim.wire import answers
 from khatim.wire import revocations as wire_revocations
@@ -28,6 +29,9 @@ from runners.events import AgentRetired, EndpointHalted
 from runners.tables import Agent, Presence
 
 IDENTITY_TTL = timedelta(minutes=15)
+AWAY = timedelta(days=30)
+"""For how long after its identity ended an agent comes back by its own key: as long as the longest rule of
+`policies/runtime.yaml` lets an endpoint go on without a registry."""
 AUDIENCE = "khatim"
 
 
@@ -72,6 +76,14 @@ def of_actor(reader: Reader) -> Agent:
     if agent is None or agent.state != "active" or agent.zone != zone:
         raise Forbidden("this agent may not work any more", advice="Enrol it again with a new token.")
     return agent
+
+
+def require_key(agent: Agent, fingerprint: str) -> None:
+    """Raise `Unauthenticated` unless *fingerprint* is of the key that the agent enrolled with."""
+    if not agent.key or not hmac.compare_digest(agent.key, fingerprint):
+        raise Unauthenticated(
+            "the proof is by another key than this agent's", advice="Enrol it anew: khatim agent invite."
+        )
 
 
 def _named(reader: Reader, name: str, *, for_update: bool = False) -> Agent | None:

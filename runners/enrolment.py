@@ -71,6 +71,7 @@ def redeem(  # noqa: PLR0913 - the body, its voucher, and who has a say
         state="active",
         enrolled_at=tx.now,
         enrolment=enrolment,
+        key=key,
     )
     tx.add(row)
     tx.record(AgentEnrolled(about=row.ref, zone=zone, token=enrolment, key=key))

@@ -16,7 +16,8 @@ from khatim.vocabulary import Resource
 class Agent(Base, Governed):
     """One enrolled agent process of one zone.  `state` and the door's address change; the zone never.
 
-    `enrolment` is the id of its one-time token: a second use violates the constraint.
+    `enrolment` is the id of its one-time token: a second use violates the constraint.  `key` is the fingerprint of the
+    agent's own key, empty for one that enrolled before keys stood here.
     """
 
     __tablename__ = "agents"
@@ -28,6 +29,7 @@ class Agent(Base, Governed):
     state: Mapped[str]
     enrolled_at: Mapped[Moment]
     enrolment: Mapped[str] = mapped_column(unique=True)
+    key: Mapped[str] = mapped_column(server_default="")
 
     @property
     def ref(self) -> str:

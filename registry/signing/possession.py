@@ -25,6 +25,7 @@ from registry.signing.trust import SIGNING_CERT_PATH
 
 HEADER = "DPoP"
 ENROLMENT_PATH = "/v1/agent/enrolment"
+RENEWAL_PATH = "/v1/agent/identity"
 _REQUEST = "csr"  # our own claim beside those of RFC 9449: SHA-256 of the certificate request, hexadecimal
 _AUDIENCE = "khatim"
 _VOUCHER = "enrolment:"
@@ -60,6 +61,17 @@ def enrolment(voucher: str, proof: str, key: Ed25519PublicKey, *, issuer: str, a
         raise Unauthenticated("the enrolment token is not valid")
     held, _ = tokens.read_proof(proof, method="POST", address=issuer + ENROLMENT_PATH, token=voucher, at=at)
     return Enrolment(agent, zone, fingerprint(held))
+
+
+def prove_renewal(key: Ed25519PrivateKey, token: str, issuer: str, at: datetime) -> str:
+    """Return the proof with which an agent comes back after its identity, *token*, has ended."""
+    return tokens.prove(key, method="POST", address=issuer + RENEWAL_PATH, token=token, at=at)
+
+
+def returning(token: str, proof: str, *, issuer: str, at: datetime) -> str:
+    """Return the fingerprint of the key that proves to come back with *token*; raises `Unauthenticated`."""
+    held, _ = tokens.read_proof(proof, method="POST", address=issuer + RENEWAL_PATH, token=token, at=at)
+    return fingerprint(held)
 
 
 def prove_request(key: Ed25519PrivateKey, csr: bytes, token: str, issuer: str, at: datetime) -> str:

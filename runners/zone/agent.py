@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,6 +22,7 @@ from khatim.errors import (
     KhatimError,
     Misconfigured,
     Refused,
+    RevokedRefused,
     Unauthenticated,
     Unavailable,
     VerificationFailed,
@@ -41,6 +42,7 @@ from runners.zone.drift.scipy_engine import ScipyEngine
 from runners.zone.duties import Zone
 from runners.zone.execution import RunJob
 from runners.zone.hosting import Host
+from runners.zone.leases import Lease
 from runners.zone.revocations import Keeper
 from runners.zone.serving import build_serving
 from runners.zone.store import StoredBlob, ZoneStore
@@ -50,7 +52,6 @@ from runners.zone.verification import Trust
 log = logging.getLogger("khatim.runners.agent")
 POLL_S = 0.25
 ORDERS_S = 1.0
-HEARTBEAT_S = 8.0
 MAX_UPLOAD = 4 << 30
 Duty = Callable[[Zone, work.Work, Callable[[], bool]], work.Outcome]
 DUTIES: dict[str, Duty] = {
@@ -81,7 +82,11 @@ class Agent:
     """The parts of a running agent."""
 
     def __init__(self, plan: Plan) -> None:
-        """Take the port, enrol when needed, open the store; nothing works yet."""
+        """Take the port, enrol when needed, open the store; nothing works yet.
+
+        An enrolled agent starts without its registry, from what it keeps; it goes on asking for it.  Raises
+        `Misconfigured` when what it keeps does not verify.
+        """
         plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._stop = threading.Event()
         self._plan = plan
@@ -96,13 +101,14 @@ class Agent:
                 raise Misconfigured("this agent is not enrolled", advice="khatim agent invite, then --enrol-token.")
             self.connection.enrol(plan.enrol_token, plan.name, self.url)
             pin(plan.folder, self.connection.identity)
-        else:
-            self.connection.open(self.url)
         me = self.connection.identity
         self._trusted = Trusted(plan.folder, me.instance)
-        self._trusted.take(self.connection.trust(self._trusted.number))
         self._keeper = Keeper(plan.folder, lambda: self._trusted.root, me.instance)
-        self._keeper.take(self.connection.revocations())
+        self._is_met = False
+        try:
+            self._meet()
+        except Unavailable as away:
+            log.warning("%s; starting from what is kept, %s.", away.detail, self._keeper)
         self._halted: dict[str, str] = {}
         self._key = tokens.public_key(me.token_key)
         store = ZoneStore.ensure(plan.folder / "store", me.zone, capacity_bytes=plan.capacity_bytes)
@@ -131,7 +137,10 @@ class Agent:
             threading.Thread(target=self._forever, args=(step, pause), daemon=True)
             for step, pause in ((self._work_once, POLL_S), (self._orders_once, ORDERS_S))
         ]
-        self.host.restore()
+        if self._is_met:
+            self.host.restore()
+        else:
+            self.host.restore_alone(may_serve=self._keeper.is_fresh(now()))
         for loop in loops:
             loop.start()
         try:
@@ -140,6 +149,13 @@ class Agent:
             self._stop.set()
             self.host.close()
             self.connection.close()
+
+    def _meet(self) -> None:
+        """Learn at the registry who this agent is and what it believes; before that it starts nothing new."""
+        self.connection.open(self.url)
+        self._trusted.take(self.connection.trust(self._trusted.number))
+        self._keeper.take(self.connection.revocations())
+        self._is_met = True
 
     def engines(self) -> Sequence[Engine]:
         """Return the drift engines at hand; alibi-detect has an environment of its own and may be absent."""
@@ -181,12 +197,15 @@ class Agent:
                 self._stop.wait(pause)
 
     def _orders_once(self) -> bool:
-        orders = self.connection.orders()
-        self.host.obey(orders)
-        self._learn_trust(orders)
         try:
+            if not self._is_met:
+                self._meet()
+            orders = self.connection.orders()
+            self.host.obey(orders)
+            self._learn_trust(orders)
             if self._keeper.is_due(orders, now()):
                 self._keeper.take(self.connection.revocations())
+            self._halted.update(self.host.catch_up())
         finally:  # what is known holds, whether or not more could be learnt
             self._halted.update(self.host.enforce())
         for deployment, because in list(self._halted.items()):
@@ -204,27 +223,36 @@ class Agent:
             log.error("the newer trusted root is not taken: %s %s", wrong.detail, wrong.advice)  # noqa: TRY400 - expected
 
     def _work_once(self) -> bool:
-        job = self.connection.claim()
+        job = self.connection.claim() if self._is_met else None
         if job is None:
             return False
         began = time.monotonic()
         try:
             self._check_envelope(job)
             self._keeper.require_usable(job.spec, now())
-            with _Lease(self.connection, job) as lease:
+            with Lease(self.connection, job) as lease:
                 outcome = self._do(job, lambda: lease.alive() and self._keeper.allows(job.spec, now()).holds)
             self._keeper.require_usable(job.spec, now())
             self.connection.complete(job.id, job.fence, outcome)
         except Conflict as error:  # another agent holds the job by now, or it was cancelled
             log.warning("job %s was given up: %s", job.id, error.detail)
         except KhatimError as error:
-            log.warning("job %s (%s) failed: %s", job.id, job.kind, error.detail)
-            self._fail(job, error)
+            why = self._why(job, error)
+            log.warning("job %s (%s) failed: %s", job.id, job.kind, why.detail)
+            self._fail(job, why)
         except Exception as error:
             log.exception("job %s (%s) failed", job.id, job.kind)
             self._fail(job, KhatimError(f"the agent failed: {type(error).__name__}: {str(error)[:500]}"))
         log.info("job %s (%s) took %.1f s", job.id, job.kind, time.monotonic() - began)
         return True
+
+    def _why(self, job: work.Work, error: KhatimError) -> KhatimError:
+        """Return why a job failed: a revocation that broke it off, rather than what breaking it off looked like."""
+        try:
+            self._keeper.require_usable(job.spec, now())
+        except RevokedRefused as revoked:
+            return revoked
+        return error
 
     def _do(self, job: work.Work, alive: Callable[[], bool]) -> work.Outcome:
         match job.kind:
@@ -259,40 +287,3 @@ class Agent:
             self.connection.fail(job.id, job.fence, error, retry=retry)
         except Conflict as stale:
             log.warning("job %s was given up: %s", job.id, stale.detail)
-
-
-class _Lease:
-    """Renews a job's lease in the background; when it cannot, the work is told to stop before the lease ends."""
-
-    def __init__(self, connection: Connection, job: work.Work) -> None:
-        self._connection = connection
-        self._job = job
-        self._until = job.lease_until
-        self._lost = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        if self._lost:
-            raise Conflict("the lease was lost while the work ran")
-
-    def alive(self) -> bool:
-        """Whether the work should go on."""
-        return not self._lost and now() < self._until
-
-    def _renew(self) -> None:
-        while not self._stop.wait(HEARTBEAT_S):
-            try:
-                lease = self._connection.heartbeat(self._job.id, self._job.fence)
-            except Unavailable:
-                continue  # `alive` answers False when the lease ends meanwhile
-            except KhatimError:
-                self._lost = True
-                return
-            self._until, self._lost = lease.lease_until, lease.order == "cancel"

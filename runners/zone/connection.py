@@ -27,6 +27,7 @@ from registry.signing import possession
 KEY = "identity.key"
 RENEW_BEFORE = timedelta(minutes=7)
 RETRIES = 5
+GONE = (502, 503, 504)  # what a proxy says while the registry behind it is away
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
@@ -75,7 +76,7 @@ class Connection:
 
     def __init__(self, server: str, folder: Path) -> None:
         """Speak to *server* (scheme, host, port); keep the identity in *folder*."""
-        self.http = httpx.Client(base_url=server.rstrip("/"), timeout=30)
+        self.http = httpx.Client(base_url=server.rstrip("/"), timeout=httpx.Timeout(30, connect=5))
         self._file = folder / "identity.json"
         self.key = own_key(folder / KEY)
         self._lock = threading.Lock()
@@ -169,15 +170,24 @@ class Connection:
         """Close the connections."""
         self.http.close()
 
-    def _call(
-        self, kind: type[Answer], method: str, path: str, body: BaseModel | None = None, *, token: str = ""
+    def _call(  # noqa: PLR0913 - a call, and with what it is made
+        self,
+        kind: type[Answer],
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        *,
+        token: str = "",
+        proof: str = "",
     ) -> Answer:
-        return kind.model_validate(self._raw(method, path, body, token=token or self.token()))
+        return kind.model_validate(self._raw(method, path, body, token=token or self.token(), proof=proof))
 
-    def _raw(self, method: str, path: str, body: BaseModel | None, *, token: str) -> Any:
+    def _raw(self, method: str, path: str, body: BaseModel | None, *, token: str, proof: str = "") -> Any:
         """Call; what may be repeated is repeated under one Idempotency-Key, so that nothing happens twice."""
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex}
         content = body.model_dump_json().encode() if body is not None else b""
+        if proof:
+            headers[possession.HEADER] = proof
         if content:
             headers["Content-Type"] = "application/json"
         for attempt in range(RETRIES):
@@ -187,14 +197,16 @@ class Connection:
                 if attempt == RETRIES - 1:
                     raise Unavailable(f"the registry does not answer: {type(error).__name__}") from error
             else:
-                if response.status_code not in (502, 503, 504) or attempt == RETRIES - 1:
+                if response.status_code not in GONE or attempt == RETRIES - 1:
                     return _read(response)
             time.sleep(0.1 * 2**attempt)
         raise Unavailable("the registry does not answer")
 
     def _renew(self) -> None:
-        body = work.Renew(door=self._door)
-        self._keep(self._call(work.Identity, "POST", "/v1/agent/identity", body, token=self.identity.token))
+        body, token = work.Renew(door=self._door), self.identity.token
+        # The registry looks at the proof only when the identity has ended: after an outage the key is what remains.
+        proof = possession.prove_renewal(self.key, token, self.identity.issuer, now())
+        self._keep(self._call(work.Identity, "POST", possession.RENEWAL_PATH, body, token=token, proof=proof))
 
     def _keep(self, identity: work.Identity) -> None:
         durably(self._file, identity.model_dump_json().encode())
@@ -207,5 +219,7 @@ def _read(response: httpx.Response) -> Any:
     try:
         problem: Mapping[str, Any] = response.json()
     except json.JSONDecodeError:
+        if response.status_code in GONE:
+            raise Unavailable(f"no registry stands behind this address now ({response.status_code})") from None
         problem = {"detail": f"the registry answered with status {response.status_code}"}
     raise from_problem(problem, response.status_code)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from khatim.errors import KhatimError, VerificationFailed
+from khatim.errors import KhatimError, Unavailable, VerificationFailed
 from khatim.vocabulary import Digest
 from khatim.wire import proofs, work
 from registry.signing import statements
@@ -23,10 +23,12 @@ from runners.zone.capture import Capture
 from runners.zone.drift.schema import DriftPlan, Engine
 from runners.zone.duties import Zone
 from runners.zone.endpoints import Endpoint, Endpoints, EndpointState
+from runners.zone.remembered import Remembered
 from runners.zone.verification import Trust, Verification
 
 log = logging.getLogger("khatim.runners.hosting")
 ANSWERING = "serving"
+DOWN = ("stopped", "refused")
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,23 @@ class Host:
         """Serve for *zone*; remember deployments in *folder*; *url* is where the endpoints are reached."""
         self.endpoints = Endpoints()
         self._zone = zone
-        self._folder = folder
+        self._remembered = Remembered(folder)
         self._trust = trust
         self._dossier = dossier
         self._url = url
         self._served: dict[str, Served] = {}
+        self._owed: set[str] = set()  # restored without the registry, or not at all: to be verified with it
         self._states: dict[str, work.EndpointOrder] = {}
         self._lock = threading.RLock()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def deploy(self, job: work.Work) -> work.Outcome:
         """Verify, load and serve the version of a deployment job; return what was verified, signed."""
-        served = self._load(job.spec)
+        served = self._load(job.spec, self._judge(job.spec))
         verified = served.verified.said
         with self._lock:
             self._served[served.deployment] = served
             self._arrange()
-        (self._folder / f"{served.deployment}.json").write_text(json.dumps(job.spec))
+        self._remembered.asked(served.deployment, job.spec)
         endpoint = f"{self._url}/v2/models/{served.endpoint.name}"
         predicate = {"endpoint": endpoint, "providers": list(served.endpoint.session.providers), **verified}
         statement = self._zone.attest(statements.DEPLOYMENT, [("model.onnx", job.spec["model"])], predicate)
@@ -78,20 +80,66 @@ class Host:
 
     def restore(self) -> None:
         """Load again what was served before a restart, verified anew; what does not verify stays down."""
-        for file in sorted(self._folder.glob("*.json")):
+        for name, spec in self._remembered.deployments():
             try:
-                served = self._load(json.loads(file.read_text()))
+                self._serve(self._load(spec, self._judge(spec)))
+            except Unavailable as away:
+                log.warning("deployment %s is not served again yet: %s", name, away.detail)
+                self._owed.add(name)
             except KhatimError as error:
-                log.warning("deployment %s is not served again: %s", file.stem, error.detail)
+                log.warning("deployment %s is not served again: %s", name, error.detail)
+
+    def restore_alone(self, *, may_serve: bool) -> None:
+        """Load again without the registry what it last ordered to serve, verified anew by what is remembered.
+
+        Whatever comes of it, `catch_up` asks the registry later.  Unless *may_serve* everything stays down until then.
+        """
+        with self._lock:
+            self._states = {order.deployment: order for order in self._remembered.orders()}
+        for name, spec in self._remembered.deployments():
+            self._owed.add(name)
+            # One that no order named was never reported, and one that was ordered down stays down.
+            if not may_serve or name not in self._states or self._states[name].state in DOWN:
                 continue
+            try:
+                self._serve(self._load(spec, self._verify(spec, self._remembered.dossier(name))))
+            except KhatimError as error:
+                log.warning("deployment %s is not served without the registry: %s", name, error.detail)
+        with self._lock:
+            self._arrange()
+
+    def catch_up(self) -> list[tuple[str, str]]:
+        """Verify with the registry what was restored without; return deployment and reason of each that falls.
+
+        Raises `Unavailable` when it is away again; the rest is still owed then.
+        """
+        fallen = []
+        for name, spec in self._remembered.deployments():
+            if name not in self._owed:
+                continue
+            served = self._served.get(name)
+            try:
+                verified = self._judge(spec)
+                self._serve(replace(served, verified=verified) if served else self._load(spec, verified))
+            except Unavailable:
+                raise
+            except KhatimError as error:
+                log.warning("deployment %s is not served any more: %s", name, error.detail)
+                if served:
+                    fallen.append((name, error.detail))
+                with self._lock:
+                    self._drop(name, forget=False)
+            self._owed.discard(name)
             with self._lock:
-                self._served[served.deployment] = served
+                self._arrange()
+        return fallen
 
     def obey(self, orders: work.Orders) -> None:
         """Do what the registry says about each endpoint, from the next request on."""
+        self._remembered.ordered(orders)
         with self._lock:
             self._states = {order.deployment: order for order in orders.endpoints}
-            for name in [name for name, order in self._states.items() if order.state in ("stopped", "refused")]:
+            for name in [name for name, order in self._states.items() if order.state in DOWN]:
                 self._drop(name)
             self._arrange()
 
@@ -108,7 +156,7 @@ class Host:
             if verdict.holds:
                 continue
             try:
-                again = replace(served, verified=self._verify(served.spec))
+                again = replace(served, verified=self._judge(served.spec))
             except KhatimError as error:
                 log.warning("deployment %s is taken down: %s", served.deployment, verdict.sentence)
                 halted.append((served.deployment, f"{verdict.sentence} ({error.detail})"))
@@ -143,9 +191,20 @@ class Host:
         for name in list(self._served):
             self._drop(name, forget=False)
 
-    def _verify(self, spec: Mapping[str, Any]) -> Verification:
+    def _serve(self, served: Served) -> None:
+        with self._lock:
+            self._served[served.deployment] = served
+
+    def _judge(self, spec: Mapping[str, Any]) -> Verification:
+        """Verify by what the registry says now, and remember that."""
+        dossier = self._dossier(spec["version"])
+        verified = self._verify(spec, dossier)
+        self._remembered.judged(str(spec["deployment"]), dossier)
+        return verified
+
+    def _verify(self, spec: Mapping[str, Any], dossier: proofs.Dossier) -> Verification:
         return verification.verify(
-            self._dossier(spec["version"]),
+            dossier,
             self._trust(),
             digest=spec["digest"],
             zone=self._zone.name,
@@ -154,8 +213,7 @@ class Host:
             at=self._zone.clock(),
         )
 
-    def _load(self, spec: Mapping[str, Any]) -> Served:
-        verified = self._verify(spec)
+    def _load(self, spec: Mapping[str, Any], verified: Verification) -> Served:
         # Every file is read whole: the store compares each with its digest.
         for file in spec["files"]:
             for _ in self._zone.store.chunks(Digest.parse(file["digest"])):
@@ -195,7 +253,7 @@ class Host:
         if served is not None:
             served.capture.close()
         if forget:
-            (self._folder / f"{name}.json").unlink(missing_ok=True)
+            self._remembered.forget(name)
 
 
 def _columns(table: pa.Table) -> dict[str, np.ndarray[Any, Any]]:

@@ -55,6 +55,15 @@ class Keeper:
         known = self._list
         return known.number if known else -1
 
+    def __str__(self) -> str:
+        known = self._list
+        return f"list of revocations {known.number} of {known.issued_at:%Y-%m-%d %H:%M} UTC" if known else "no list"
+
+    def is_fresh(self, at: datetime) -> bool:
+        """Whether there is a list and the next one is not overdue."""
+        known = self._list
+        return known is not None and known.is_fresh(at)
+
     def take(self, bundle: str) -> None:
         """Verify and keep a list; raises `VerificationFailed` for one older than, or other than, the one known."""
         with self._lock:
@@ -74,8 +83,7 @@ class Keeper:
 
     def require_fresh(self, at: datetime) -> None:
         """Raise `VerificationFailed` when the list is overdue: nothing new may start on it."""
-        known = self._list
-        if known is None or not known.is_fresh(at):
+        if not self.is_fresh(at):
             raise VerificationFailed(
                 "the list of revocations is overdue, so nothing new may start",
                 advice="Let the agent reach its registry; what serves already goes on under the last list.",

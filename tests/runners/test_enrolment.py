@@ -6,10 +6,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from khatim import tokens
 from khatim.errors import TokenExpired
+from registry.signing import possession
 from tests.support.http import good, problem
 from tests.support.people import ADEL, DANA, PAVEL
 from tests.support.world import ABROAD, ONSHORE, ZONE, World
@@ -137,6 +140,53 @@ def test_an_identity_that_has_expired_is_not_renewed(enrolled: World) -> None:
     enrolled.clock.forward(minutes=16)
 
     problem(enrolled.bearer(token).post("/v1/agent/identity", RENEW), 401, "token-expired")
+
+
+def returning(world: World, *, key: Ed25519PrivateKey, at: datetime | None = None, other: str = "") -> httpx.Response:
+    """Ask for a new identity with one that ended an hour ago, by the proof of *key*."""
+    token = world.agent_token(world.memory.agent, seconds=-3600)
+    proof = possession.prove_renewal(key, other or token, world.parts.issuer.issuer, at or world.clock())
+    return world.bearer(token).call("POST", "/v1/agent/identity", RENEW, headers={possession.HEADER: proof})
+
+
+def test_an_agent_that_was_away_comes_back_by_its_own_key(enrolled: World) -> None:
+    renewed = good(returning(enrolled, key=enrolled.agent.key))
+
+    assert renewed["agent"] == enrolled.memory.agent
+    good(enrolled.bearer(renewed["token"]).get("/v1/agent/orders"))
+
+
+def test_by_another_key_an_old_proof_or_one_for_another_token_nobody_comes_back(enrolled: World) -> None:
+    own = enrolled.agent.key
+    problem(returning(enrolled, key=Ed25519PrivateKey.generate()), 401, "unauthenticated")
+    problem(returning(enrolled, key=own, at=enrolled.clock() - timedelta(minutes=5)), 401, "unauthenticated")
+    problem(returning(enrolled, key=own, other=enrolled.agent_token(enrolled.memory.agent)), 401, "unauthenticated")
+
+
+def test_the_proof_opens_nothing_but_the_renewal(enrolled: World) -> None:
+    token = enrolled.agent_token(enrolled.memory.agent, seconds=-3600)
+    proof = possession.prove_renewal(enrolled.agent.key, token, enrolled.parts.issuer.issuer, enrolled.clock())
+    answer = enrolled.bearer(token).call("GET", "/v1/agent/orders", headers={possession.HEADER: proof})
+
+    problem(answer, 401, "token-expired")
+
+
+def test_a_retired_agent_and_one_that_was_away_too_long_do_not_come_back(enrolled: World) -> None:
+    token = enrolled.agent_token(enrolled.memory.agent)
+    enrolled.clock.forward(days=31)
+    proof = possession.prove_renewal(enrolled.agent.key, token, enrolled.parts.issuer.issuer, enrolled.clock())
+    answer = enrolled.bearer(token).call("POST", "/v1/agent/identity", RENEW, headers={possession.HEADER: proof})
+    problem(answer, 401, "token-expired")
+    good(enrolled.as_(PAVEL).post(f"/v1/agents/{enrolled.memory.agent.removeprefix('agent:')}/retirement", BECAUSE))
+
+    problem(returning(enrolled, key=enrolled.agent.key), 403, "forbidden")
+
+
+def test_an_agent_whose_key_is_not_known_enrols_anew(enrolled: World) -> None:
+    enrolled.sql("UPDATE agents SET key = ''")
+    body = problem(returning(enrolled, key=enrolled.agent.key), 401, "unauthenticated")
+
+    assert "Enrol it anew" in body["advice"]
 
 
 def test_a_zone_that_the_agent_was_not_enrolled_in_is_refused(enrolled: World) -> None:
