@@ -70,6 +70,7 @@ SENSITIVE = {
 # Every other route whose answer is neither JSON nor a page, and why it is none of them.
 OTHER_BYTES = {
     "GET /ledger/checkpoint": "a signed root: made to be shown to everybody",
+    "GET /ledger/endorsed": "the same root with what others put under it",
     "GET /v1/policy": "the policy: it is signed and holds no data",
     "POST /api/v1/timestamp": "a timestamp over a digest that the caller brought",
 }

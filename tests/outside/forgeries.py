@@ -160,7 +160,7 @@ FORGERIES: dict[str, tuple[Forge, Said]] = {
     ),
     "two timestamps": (
         by(lambda body: stamps(body).append(stamps(body)[0])),
-        Said("duplicate timestamp", ACCEPTS, "TIMESTAMP_ERROR", "2 timestamps"),
+        Said("duplicate timestamp", ACCEPTS, "TIMESTAMP_ERROR", "the same timestamp twice"),
     ),
     "timestamp": (
         by(bend(lambda body: stamps(body)[0], "signedTimestamp")),

@@ -15,9 +15,9 @@ from registry.signing.authority import Authority
 Answer = tuple[int, bytes, Mapping[str, str]]
 
 
-def founded(folder: Path, instance: str = "elsewhere") -> Authority:
-    """Found the authority of another instance."""
-    return Authority.create(folder, instance, lambda: datetime.now(UTC))
+def founded(folder: Path, instance: str = "elsewhere", at: datetime | None = None) -> Authority:
+    """Found the authority of another instance, now unless *at* says when."""
+    return Authority.create(folder, instance, lambda: at or datetime.now(UTC))
 
 
 def chain_in(authority: Authority, file: Path) -> Path:

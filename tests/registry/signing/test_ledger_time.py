@@ -26,12 +26,12 @@ OUTSIDE = "https://tsa.example"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return founded(tmp_path_factory.mktemp("own") / "authority", "test")
+    return founded(tmp_path_factory.mktemp("own") / "authority", "test", AT)
 
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return founded(tmp_path_factory.mktemp("other") / "authority", "other")
+    return founded(tmp_path_factory.mktemp("other") / "authority", "other", AT)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_foreign_timestamp_is_refused(
     assert "no timestamp authority that you trust" in refused(
         endorsed((OWN_CLOCK, other.stamp(NOTE.encode(), AT))), clocks
     )
-    stranger = founded(tmp_path / "stranger", "test")  # of the same name, with other keys
+    stranger = founded(tmp_path / "stranger", "test", AT)  # of the same name, with other keys
     assert "no timestamp authority" in refused(endorsed((OWN_CLOCK, stranger.stamp(NOTE.encode(), AT))), clocks)
     assert "no timestamp authority" in refused(endorsed((OUTSIDE, stranger.stamp(NOTE.encode(), AT))), [outside])
 
