@@ -14,6 +14,7 @@ import runners.routes
 from audit.showing import Showing
 from audit.transaction import Ledger
 from gateway import (
+    access_routes,
     composition,
     exception_routes,
     hold_routes,
@@ -78,7 +79,7 @@ def create(parts: Parts) -> FastAPI:
     problems.install(app)
     for module in (
         audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
-        people_routes, hold_routes, stream_routes, sigstore_routes, exception_routes,
+        people_routes, hold_routes, stream_routes, sigstore_routes, exception_routes, access_routes,
     ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(pages.router)

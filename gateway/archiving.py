@@ -15,6 +15,7 @@ from audit.transaction import Ledger, utc_now
 from gateway import composition
 from gateway.instance import Instance
 from gateway.sign_in import Authenticator
+from gateway.standings import Standings
 from governance import archiving
 from governance.archiving import Archiving
 from khatim.errors import Conflict
@@ -83,7 +84,9 @@ def opened(settings: Settings) -> Iterator[Desk]:
         rules = PolicyBundle.load(overlay=settings.policies)
         ledger = composition.ledger_of(settings, engine, rules)
         issuer = TokenIssuer(instance.signing_key("tokens"), settings.instance)
-        authenticator = Authenticator(settings, ledger, issuer.key, utc_now, instance.vault(settings.tombstones))
+        authenticator = Authenticator(
+            settings, ledger, issuer.key, utc_now, instance.vault(settings.tombstones), Standings(ledger)
+        )
         yield Desk(settings, ledger, authenticator, archiving_of(settings, rules))
     finally:
         engine.dispose()

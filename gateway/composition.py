@@ -17,6 +17,7 @@ from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
 from gateway.sign_in import Authenticator, LocalTokens
 from gateway.sources import Sources
+from gateway.standings import Standings
 from governance.holds import holds_of
 from khatim.settings import Settings
 from policies.loading import PolicyBundle
@@ -127,7 +128,7 @@ def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = ut
         office=office,
         notary=notary,
         issuer=issuer,
-        authenticator=Authenticator(settings, ledger, issuer.key, clock, eraser.vault),
+        authenticator=Authenticator(settings, ledger, issuer.key, clock, eraser.vault, Standings(ledger, notary)),
         local_tokens=LocalTokens(issuer),
         eraser=eraser,
         sources=Sources(instance.secret("sources")),

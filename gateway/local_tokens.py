@@ -15,17 +15,22 @@ from khatim.errors import Misconfigured
 from runners.agents import TokenIssuer
 
 
-def access(data: Path, name: str, roles: Sequence[str], *, at: datetime, ttl: timedelta) -> str:
+def access(  # noqa: PLR0913 - the claims of a person's token
+    data: Path, name: str, roles: Sequence[str], *, at: datetime, ttl: timedelta, groups: Sequence[str] = ()
+) -> str:
     """Return a bearer token for the person *name*."""
     instance, tokens = _open(data)
-    return tokens.access(instance.person_ref(name), name, roles_of(roles), at=at, ttl=ttl)
+    return tokens.access(instance.person_ref(name), name, roles_of(roles), at=at, ttl=ttl, groups=groups)
 
 
-def link(data: Path, name: str, roles: Sequence[str], *, at: datetime, ttl: timedelta) -> str:
+def link(  # noqa: PLR0913 - the claims of a person's token
+    data: Path, name: str, roles: Sequence[str], *, at: datetime, ttl: timedelta, groups: Sequence[str] = ()
+) -> str:
     """Return a one-time sign-in link for the person *name*; the server must run."""
     instance, tokens = _open(data)
     url = supervisor.require_running(data)["url"]
-    return f"{url}/sign-in?link={tokens.link(instance.person_ref(name), name, roles_of(roles), at=at, ttl=ttl)}"
+    given = tokens.link(instance.person_ref(name), name, roles_of(roles), at=at, ttl=ttl, groups=groups)
+    return f"{url}/sign-in?link={given}"
 
 
 def sigstore(data: Path, name: str, *, at: datetime, ttl: timedelta) -> str:

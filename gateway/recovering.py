@@ -19,6 +19,7 @@ from gateway import composition
 from gateway.instance import Instance
 from gateway.keepers import keepers_of
 from gateway.sign_in import Authenticator
+from gateway.standings import Standings
 from khatim.settings import Settings
 from khatim.vocabulary import Actor
 from policies.loading import PolicyBundle
@@ -73,7 +74,9 @@ def opened(settings: Settings) -> Iterator[Desk]:
             lambda number: instance.ledger_signer(settings.instance, number),
             keepers_of(settings, instance),
         )
-        yield Desk(settings, ledger, Authenticator(settings, ledger, issuer.key, utc_now, vault), bench)
+        yield Desk(
+            settings, ledger, Authenticator(settings, ledger, issuer.key, utc_now, vault, Standings(ledger)), bench
+        )
     finally:
         engine.dispose()
 

@@ -8,7 +8,7 @@ its tokens and links are refused, whatever key signed them.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import Request
 
 from audit.transaction import Clock, Ledger
+from gateway.standings import Standings
 from khatim import tokens
 from khatim.errors import Forbidden, Malformed, Misconfigured, TokenExpired, Unauthenticated
 from khatim.settings import Settings, is_loopback
-from khatim.vocabulary import NOBODY, Actor, ActorKind, Role
+from khatim.vocabulary import NOBODY, SERVICE, Actor, ActorKind, Role
 from registry import people
 from registry.signing import identity, possession
 from registry.signing.vouching import AUDIENCE as SIGSTORE
@@ -53,19 +54,36 @@ class LocalTokens:
 
     issuer: TokenIssuer
 
-    def access(self, ref: str, name: str, roles: frozenset[Role], *, at: datetime, ttl: timedelta) -> str:
+    def access(  # noqa: PLR0913 - the claims of a person's token
+        self,
+        ref: str,
+        name: str,
+        roles: frozenset[Role],
+        *,
+        at: datetime,
+        ttl: timedelta,
+        groups: Sequence[str] = (),
+    ) -> str:
         """Issue a bearer token for the API."""
-        return self._issue("access", ref, name, roles, at, ttl)
+        return self._issue("access", ref, name, roles, at, ttl, groups)
 
-    def link(self, ref: str, name: str, roles: frozenset[Role], *, at: datetime, ttl: timedelta = LINK_TTL) -> str:
+    def link(  # noqa: PLR0913 - the claims of a person's token
+        self,
+        ref: str,
+        name: str,
+        roles: frozenset[Role],
+        *,
+        at: datetime,
+        ttl: timedelta = LINK_TTL,
+        groups: Sequence[str] = (),
+    ) -> str:
         """Issue the token of a one-time sign-in link."""
-        return self._issue("link", ref, name, roles, at, ttl)
+        return self._issue("link", ref, name, roles, at, ttl, groups)
 
     def session(self, claims: Mapping[str, Any], *, at: datetime) -> str:
         """Issue the session that a redeemed link becomes."""
-        return self._issue(
-            "session", str(claims["sub"]), str(claims["name"]), roles_of(claims["roles"]), at, SESSION_TTL
-        )
+        ref, groups = str(claims["sub"]), [str(one) for one in claims.get("groups", ())]
+        return self._issue("session", ref, str(claims["name"]), roles_of(claims["roles"]), at, SESSION_TTL, groups)
 
     def sigstore(self, ref: str, *, at: datetime, ttl: timedelta) -> str:
         """Issue a token that earns a signing certificate in the person's opaque name, and opens nothing else."""
@@ -76,7 +94,14 @@ class LocalTokens:
         )  # fmt: skip
 
     def _issue(  # noqa: PLR0913, PLR0917 - the claims of a person's token
-        self, kind: str, ref: str, name: str, roles: frozenset[Role], at: datetime, ttl: timedelta
+        self,
+        kind: str,
+        ref: str,
+        name: str,
+        roles: frozenset[Role],
+        at: datetime,
+        ttl: timedelta,
+        groups: Sequence[str],
     ) -> str:
         if Role.AGENT in roles:
             raise Misconfigured("a person cannot be an agent; enrol one with: khatim agent invite")
@@ -90,6 +115,7 @@ class LocalTokens:
             ttl=ttl,
             name=name,
             roles=sorted(role.value for role in roles),
+            groups=sorted(groups),
         )
 
 
@@ -102,6 +128,7 @@ class Authenticator:
     key: Ed25519PrivateKey
     clock: Clock
     vault: Vault
+    standings: Standings
     _known: dict[str, datetime] = field(default_factory=dict)
 
     def __call__(self, request: Request) -> Actor:
@@ -176,7 +203,9 @@ class Authenticator:
         return claims
 
     def _person(self, claims: Mapping[str, Any]) -> Actor:
-        actor = Actor(str(claims["sub"]), ActorKind.PERSON, roles_of(claims["roles"]))
+        ref, groups = str(claims["sub"]), frozenset(map(str, claims.get("groups", ())))
+        held = self.standings.of(ref, groups)
+        actor = Actor(ref, ActorKind.PERSON, roles_of(claims["roles"]), groups=groups, assignments=held)
         noted = self._known.get(actor.ref)
         # Asked again from time to time: another process may have erased this person meanwhile.
         if noted is None or abs(self.clock() - noted) > KNOWN_FOR:
@@ -184,7 +213,8 @@ class Authenticator:
         return actor
 
     def _note(self, actor: Actor, name: str) -> None:
-        with self.ledger.transaction(actor) as tx:
+        # By the service: a role on record that is held in some places only does not let anybody read of people.
+        with self.ledger.transaction(SERVICE if actor.assignments else actor) as tx:
             people.know(tx, actor.ref, name, vault=self.vault)
         self._known[actor.ref] = self.clock()
 

@@ -39,7 +39,7 @@ def approve(  # noqa: PLR0913 - an approval is who, in which role, meaning what,
     """
     version = registered.numbered(tx, ModelVersion, path, for_update=True)
     tx.require(Action.VERSION_APPROVE, version.resource)
-    if role not in tx.actor.roles:
+    if role not in tx.actor.roles_for(version.resource, tx.now):
         raise Forbidden(f"you do not hold the role {role.value}", rule="roles/held", role=role.value)
     known = facts.facts_of(tx, version, zone=version.zone, notary=notary, rules=rules)
     decision = gates.may_approve(rules.gates, known, tx.actor.ref, role, tx.now)

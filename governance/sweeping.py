@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ends by itself: approvals and waivers whose time is over are said to have ended, and production is told.
+"""What ends by itself: approvals, waivers and roles on record whose time is over are ended, and production is told.
 
 Gates never wait for this: they read the end itself.  The sweep makes the end a row, an entry and, where the version is
 in production, a finding that somebody must answer.
@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from audit.events import moment
 from audit.transaction import Ledger, Transaction
-from governance import approvals, findings, waivers
+from governance import approvals, assignments, findings, waivers
+from governance.access_tables import LIVE, RoleAssignment
 from governance.tables import Approval
 from governance.waiver_tables import Waiver
 from khatim.vocabulary import SERVICE, Action, Resource, Stage
@@ -31,7 +32,7 @@ def sweep(ledger: Ledger) -> int:
     with ledger.transaction(SERVICE) as tx:
         tx.require(Action.EXCEPTIONS_SWEEP, Resource("exceptions", "all"))
         tx.lock("exceptions.sweep")
-        return _approvals(tx) + _waivers(tx)
+        return _approvals(tx) + _waivers(tx) + _assignments(tx)
 
 
 def _approvals(tx: Transaction) -> int:
@@ -53,6 +54,17 @@ def _waivers(tx: Transaction) -> int:
         waivers.end(tx, row, "expired", because=f"it ran until {until}")
         version = registered.numbered(tx, ModelVersion, row.about.partition(":")[2], for_update=True)
         _tell(tx, version, "waiver-expired", f"the waiver of {row.rule} for {version.path} has expired")
+    return len(over)
+
+
+def _assignments(tx: Transaction) -> int:
+    query = select(RoleAssignment).where(RoleAssignment.state == LIVE, RoleAssignment.expires_at <= tx.now)
+    over: Sequence[RoleAssignment] = list(
+        tx.scalars(query.order_by(RoleAssignment.id).limit(AT_ONCE).with_for_update())
+    )
+    for row in over:
+        until = moment(row.expires_at) if row.expires_at else ""
+        assignments.end(tx, row, "expired", because=f"it ran until {until}")
     return len(over)
 
 

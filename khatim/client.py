@@ -18,6 +18,7 @@ from typing import Self
 
 import httpx
 
+from khatim.calls.access import Access
 from khatim.calls.artifacts import Artifacts
 from khatim.calls.connection import Connection
 from khatim.calls.data import Datasets, Features
@@ -65,6 +66,7 @@ class Client:
         self.monitors = Monitors(self.connection)
         self.findings = Findings(self.connection)
         self.jobs = Jobs(self.connection)
+        self.access = Access(self.connection)
         self.people = People(self.connection)
         self.revocations = Revocations(self.connection)
         self.holds = Holds(self.connection)

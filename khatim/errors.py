@@ -20,6 +20,7 @@
     │   ├── GateNotSatisfied               a requirement of the transition is unmet
     │   ├── SeparationOfDuties             the same person on both sides
     │   ├── WaiverRefused                  this requirement may not be excused so
+    │   ├── AssignmentRefused              this role may not be held so
     │   ├── OutsideAuthorisation           the run is not inside a standing authorisation
     │   ├── FormatRefused                  the file format may not be served or promoted
     │   ├── TicketRefused                  the zone door does not honour this ticket
@@ -50,12 +51,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from khatim.faults import PROBLEM_BASE, KhatimError, from_problem
 
-from khatim.faults import PROBLEM_BASE, KhatimError
-
-__all__ = ["PROBLEM_BASE", "KhatimError"]  # told anew from here, beside all that is defined below
+__all__ = ["PROBLEM_BASE", "KhatimError", "from_problem"]  # told anew from here, beside all that is defined below
 
 
 class Malformed(KhatimError):
@@ -140,6 +138,10 @@ class SeparationOfDuties(Refused):
 
 class WaiverRefused(Refused):
     """This requirement may not be excused so."""
+
+
+class AssignmentRefused(Refused):
+    """This role may not be held so."""
 
 
 class OutsideAuthorisation(Refused):
@@ -279,22 +281,3 @@ class UnrecordedChange(Unsealed):
 
 class UnauthorizedChange(Unsealed):
     """A governed row changed without a permission being asked."""
-
-
-def _tree(root: type[KhatimError]) -> dict[str, type[KhatimError]]:
-    found = {root.slug(): root}
-    for child in root.__subclasses__():
-        found.update(_tree(child))
-    return found
-
-
-def from_problem(body: Mapping[str, Any], status: int) -> KhatimError:
-    """Rebuild the error that a problem+json *body* describes; an unknown type becomes a plain `KhatimError`."""
-    kind = str(body.get("type", "")).removeprefix(PROBLEM_BASE)
-    known = {"type", "title", "status", "detail", "advice"}
-    members = {k: v for k, v in body.items() if k not in known}
-    cls = _tree(KhatimError).get(kind)
-    if cls is None:
-        members["status"] = status
-        cls = KhatimError
-    return cls(str(body.get("detail", "")), advice=str(body.get("advice", "")), **members)

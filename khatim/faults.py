@@ -52,3 +52,22 @@ class KhatimError(Exception):
         if self.advice:
             body["advice"] = self.advice
         return {**{k: v for k, v in self.members.items() if k not in body}, **body}
+
+
+def _tree(root: type[KhatimError]) -> dict[str, type[KhatimError]]:
+    found = {root.slug(): root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+def from_problem(body: Mapping[str, Any], status: int) -> KhatimError:
+    """Rebuild the error that a problem+json *body* describes; an unknown type becomes a plain `KhatimError`."""
+    kind = str(body.get("type", "")).removeprefix(PROBLEM_BASE)
+    known = {"type", "title", "status", "detail", "advice"}
+    members = {k: v for k, v in body.items() if k not in known}
+    cls = _tree(KhatimError).get(kind)
+    if cls is None:
+        members["status"] = status
+        cls = KhatimError
+    return cls(str(body.get("detail", "")), advice=str(body.get("advice", "")), **members)

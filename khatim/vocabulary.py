@@ -11,6 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from khatim.actions import Action as Action  # noqa: PLC0414 - these are words of this module, too
+from khatim.actions import Role as Role  # noqa: PLC0414
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z")
 
@@ -46,68 +49,6 @@ class Digest:
 def is_name(text: str) -> bool:
     """Whether *text* may name a namespace, dataset, model or zone (lower-case ASCII, 1 to 64, no leading dot)."""
     return bool(_NAME.match(text))
-
-
-class Role(StrEnum):
-    """What a person or process is trusted with; grants stand in ``policies/roles.csv``."""
-
-    DATA_ENGINEER = "data-engineer"
-    DATA_SCIENTIST = "data-scientist"
-    VALIDATOR = "validator"
-    PRIVACY_OFFICER = "privacy-officer"
-    MODEL_RISK_APPROVER = "model-risk-approver"
-    PLATFORM_ENGINEER = "platform-engineer"
-    AUDITOR = "auditor"
-    AGENT = "agent"
-
-
-class Action(StrEnum):
-    """What an actor may ask to do.  ``noun.verb``, the verb being the module function that does it."""
-
-    READ = "read"
-    LEDGER_READ = "ledger.read"
-    LEDGER_RECOVER = "ledger.recover"
-    LEDGER_ARCHIVE = "ledger.archive"
-    AGENT_INVITE = "agent.invite"
-    AGENT_RETIRE = "agent.retire"
-    DATASET_INGEST = "dataset.ingest"
-    FEATURES_MATERIALISE = "features.materialise"
-    AUTHORISATION_REQUEST = "authorisation.request"
-    AUTHORISATION_APPROVE = "authorisation.approve"
-    AUTHORISATION_REVOKE = "authorisation.revoke"
-    TRAINING_REQUEST = "training.request"
-    TRANSFER_REQUEST = "transfer.request"
-    TRANSFER_APPROVE = "transfer.approve"
-    TRANSFER_REVOKE = "transfer.revoke"
-    VERSION_REGISTER = "version.register"
-    VERSION_EVALUATE = "version.evaluate"
-    VERSION_APPROVE = "version.approve"
-    VERSION_PROMOTE = "version.promote"
-    VERSION_REVOKE = "version.revoke"
-    WAIVER_REQUEST = "waiver.request"
-    WAIVER_APPROVE = "waiver.approve"
-    WAIVER_REVOKE = "waiver.revoke"
-    EXCEPTIONS_SWEEP = "exceptions.sweep"
-    ALIAS_SET = "alias.set"
-    DEPLOYMENT_REQUEST = "deployment.request"
-    DEPLOYMENT_STOP = "deployment.stop"
-    MONITOR_RUN = "monitor.run"
-    FINDING_RESOLVE = "finding.resolve"
-    ARTIFACT_UPLOAD = "artifact.upload"
-    ARTIFACT_DOWNLOAD = "artifact.download"
-    ENGAGEMENT_EXPORT = "engagement.export"
-    PERSON_IDENTIFY = "person.identify"
-    PERSON_ERASE = "person.erase"
-    STREAM_MANAGE = "stream.manage"
-    HOLD_PLACE = "hold.place"
-    HOLD_RELEASE = "hold.release"
-    JOB_CANCEL = "job.cancel"
-    JOB_CLAIM = "job.claim"
-    JOB_REPORT = "job.report"
-    STATEMENT_SUBMIT = "statement.submit"
-    REVOCATION_RECORD = "revocation.record"
-    REVOCATION_RECORD_KEY = "revocation.record_key"
-    REVOCATION_LIFT = "revocation.lift"
 
 
 class Stage(StrEnum):
@@ -199,6 +140,28 @@ class ActorKind(StrEnum):
     NOBODY = "nobody"
 
 
+def matches(text: str, pattern: str) -> bool:
+    """Whether *pattern*, equal or ending in ``*``, means *text* (Casbin's keyMatch)."""
+    head, star, _ = pattern.partition("*")
+    return text.startswith(head) if star else text == pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A role that somebody holds in some zones and namespaces until a day.  `ref` names the record of it."""
+
+    role: Role
+    until: datetime
+    zone: str = "*"
+    namespace: str = "*"
+    ref: str = ""
+
+    def covers(self, resource: Resource, at: datetime | None) -> bool:
+        """Whether the role is held for *resource* at *at*; at an unknown time it is not."""
+        is_there = matches(resource.zone, self.zone) and matches(resource.namespace, self.namespace)
+        return is_there and at is not None and at < self.until
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who acts.  `ref` is opaque (no personal data: compliance.md section 4), stable for one natural person."""
@@ -208,6 +171,14 @@ class Actor:
     roles: frozenset[Role] = frozenset()
     zone: str | None = None  # an agent's authenticated zone; None for people
     strength: int | None = None  # of the sign-in: 1 one factor, 2 two, 3 bound to a device; None when nobody says
+    groups: frozenset[str] = frozenset()  # of the identity provider, by name
+    assignments: frozenset[Assignment] = frozenset()  # on record, beside the roles that the sign-in brought
+
+    def roles_for(self, resource: Resource, at: datetime | None) -> frozenset[Role]:
+        """Return the roles held for *resource* at *at*: those of the sign-in everywhere, others where they cover it."""
+        if not self.assignments:
+            return self.roles
+        return self.roles | {one.role for one in self.assignments if one.covers(resource, at)}
 
     @property
     def is_somebody(self) -> bool:

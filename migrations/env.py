@@ -13,6 +13,7 @@ import audit.archive_tables
 import audit.endorsements_tables
 import audit.ledger_tables
 import audit.streams.tables
+import governance.access_tables
 import governance.hold_tables
 import governance.tables
 import governance.waiver_tables

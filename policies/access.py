@@ -19,9 +19,9 @@ from typing import Final
 import casbin
 
 from khatim.errors import Misconfigured
-from khatim.vocabulary import Action, Actor, ActorKind, Decision, Digest, Resource, Role, is_name
+from khatim.vocabulary import Action, Actor, ActorKind, Decision, Digest, Resource, Role, is_name, matches
 from policies.conditions import Circumstances, Conditions
-from policies.grants import ALWAYS, GRANTS, SERVICE_ROLE, Grant, matches, read_grants
+from policies.grants import ALWAYS, GRANTS, SERVICE_ROLE, Grant, read_grants
 from policies.index import ANYWHERE, MODEL, Answer, Index, Question, lines_of
 
 FILE: Final = "access.conf"
@@ -75,7 +75,7 @@ class CasbinAccess:
 
     def question(self, actor: Actor, action: Action, resource: Resource, at: datetime | None = None) -> Question:
         """Return what is asked of the rows: roles, kind, home zone, place, action and the conditions that hold."""
-        roles = frozenset(role.value for role in actor.roles)
+        roles = frozenset(role.value for role in actor.roles_for(resource, at))
         if actor.kind is ActorKind.SERVICE:
             roles |= {SERVICE_ROLE}
         home = ANYWHERE

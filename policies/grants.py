@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from khatim.errors import Misconfigured
-from khatim.vocabulary import Action, Role
+from khatim.vocabulary import Action, Role, matches
 
 GRANTS: Final = "roles.csv"
 SERVICE_ROLE: Final = "service"  # what Khatim itself may do when it acts as `khatim.vocabulary.SERVICE`
@@ -33,12 +33,6 @@ class Grant:
     def row(self) -> tuple[str, str, str, str, str, str]:
         """The row as Casbin takes it, without the leading ``p``."""
         return (self.role, self.zone, self.namespace, self.action, self.condition, self.effect)
-
-
-def matches(text: str, pattern: str) -> bool:
-    """Whether *pattern*, equal or ending in ``*``, means *text* (Casbin's keyMatch)."""
-    head, star, _ = pattern.partition("*")
-    return text.startswith(head) if star else text == pattern
 
 
 def read_grants(text: str, name: str = GRANTS, conditions: Collection[str] = ()) -> tuple[Grant, ...]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from khatim.vocabulary import Action, Role
-from policies.grants import ALWAYS, Grant, matches
+from khatim.vocabulary import Action, Role, matches
+from policies.grants import ALWAYS, Grant
 
 MODEL: Final = (
     "[request_definition]",

@@ -27,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from khatim.errors import Misconfigured
 from khatim.vocabulary import Access, Digest
+from policies.assignments import Assignments
 from policies.conditions import Conditions
 from policies.formats import Formats
 from policies.grants import read_grants
@@ -47,6 +48,7 @@ _YAML_FILES: Final = (
     "runtime.yaml",
     "conditions.yaml",
     "retention.yaml",
+    "assignments.yaml",
 )
 _OVERLAY_FILES: Final = frozenset({*_YAML_FILES, "roles.csv"})
 _MAX_BYTES: Final = 4 * 1024 * 1024
@@ -210,6 +212,7 @@ class PolicyBundle:
     formats: Formats = field(repr=False)
     runtime: RuntimePolicy = field(repr=False)
     retention: Retention = field(repr=False)
+    assignments: Assignments = field(repr=False)
 
     @classmethod
     def load(cls, folder: Path | None = None, overlay: Path | None = None) -> PolicyBundle:
@@ -253,6 +256,7 @@ class PolicyBundle:
             formats=_decode(Formats, documents["formats.yaml"]),
             runtime=replace(_decode(RuntimePolicy, documents["runtime.yaml"]), policy=str(digest)),
             retention=_decode(Retention, documents["retention.yaml"]),
+            assignments=replace(_decode(Assignments, documents["assignments.yaml"]), policy=str(digest)),
         )
 
 

@@ -87,7 +87,7 @@ def _requirement(outcome: Outcome, asked: Requirement | None, *, is_met: bool) -
 
 def approve_form(case: Case) -> tuple[parts.ApproveForm | None, parts.Phrase]:
     """Return the form, or why there is none; no word to those who have nothing to do with approving."""
-    mine = [role for role in sorted(case.reader.actor.roles) if role in _asked_roles(case)]
+    mine = [role for role in sorted(_held(case)) if role in _asked_roles(case)]
     is_open = case.transition is Transition.PRODUCTION and case.version.revoked_because is None
     if not mine or not is_open or not case.reader.may(Action.VERSION_APPROVE, case.version.resource):
         return None, ""
@@ -114,6 +114,10 @@ def approve_form(case: Case) -> tuple[parts.ApproveForm | None, parts.Phrase]:
         bound_to=evidence.bindings(members),
         seen=str(Digest.of(canonical(members))),
     ), ""
+
+
+def _held(case: Case) -> frozenset[Role]:
+    return case.reader.actor.roles_for(case.version.resource, case.reader.now)
 
 
 def _is_mine(approver: str, case: Case) -> bool:

@@ -42,6 +42,7 @@ LABELS: dict[Group, dict[str, str]] = {
         "privacy-officer": mark("Privacy officer"),
         "model-risk-approver": mark("Model risk approver"),
         "platform-engineer": mark("Platform engineer"),
+        "access-administrator": mark("Access administrator"),
         "auditor": mark("Auditor"),
         "agent": mark("Agent"),
     },

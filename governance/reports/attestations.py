@@ -21,6 +21,7 @@ _WORDS = {
     statements.TEST_RESULT: "test-result",
     statements.APPROVAL: "approval",
     statements.WAIVER: "waiver",
+    statements.ASSIGNMENT: "role assignment",
     statements.DEPLOYMENT: "deployment",
 }
 _ABOUT_MAX = 80

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from khatim.cli import (
+    accessing,
     agents,
     auditing,
     authority,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 for module in (
     server, agents, data, models, auditing, ledger, authority, witness, verifying, revoking, people, transfers, streams,
-    waiving,
+    waiving, accessing,
 ):  # fmt: skip
     module.install(app)
 

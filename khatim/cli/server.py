@@ -90,6 +90,7 @@ def token_issue(
     role: Annotated[list[str], typer.Option("--role", help="A role; may be repeated.")],
     data: Data = Path(".khatim"),
     ttl: Annotated[str, typer.Option(help="How long it holds: 30s, 15m, 1h, 7d.")] = "1h",
+    group: Annotated[list[str] | None, typer.Option("--group", help="A group; may be repeated.")] = None,
     *,
     link: Annotated[bool, typer.Option("--link", help="Print a one-time sign-in link instead.")] = False,
 ) -> None:
@@ -98,7 +99,7 @@ def token_issue(
 
     at, lasts = datetime.now(UTC), seconds_of(ttl)
     issue = local_tokens.link if link else local_tokens.access
-    typer.echo(issue(data.resolve(), who, role, at=at, ttl=lasts))
+    typer.echo(issue(data.resolve(), who, role, at=at, ttl=lasts, groups=group or ()))
 
 
 @token_app.command("sigstore")

@@ -21,7 +21,8 @@ from registry.signing.clocks import Clocks
 from registry.signing.encoding import rfc3339
 from registry.signing.identity import Identity
 
-KINDS = frozenset({statements.APPROVAL, statements.WAIVER, statements.ENGAGEMENT})
+PERSONAL = frozenset({statements.APPROVAL, statements.WAIVER, statements.ASSIGNMENT})
+KINDS = PERSONAL | {statements.ENGAGEMENT}
 """What deputies sign.  The list of revocations and the steps of trust stay with the authority, whom agents know."""
 
 KEY_ONLY = "degraded: signed with a bare key, no certificate says who holds it"
@@ -83,6 +84,6 @@ class Deputy:
     def speaker(self, kind: str, predicate: Mapping[str, Any]) -> str:
         """Return in whose name a statement speaks: a person's, on the registry's word, or the registry itself."""
         approver = predicate.get("approver")
-        if kind in (statements.APPROVAL, statements.WAIVER) and isinstance(approver, str):
+        if kind in PERSONAL and isinstance(approver, str):
             return identity.person(self.instance, approver)
         return identity.service(self.instance, "registry")

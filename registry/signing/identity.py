@@ -28,6 +28,7 @@ DEFAULT_ATTESTERS: Mapping[str, Sequence[str]] = {
     statements.OMS_SIGNATURE: ("agent/*/*",),
     statements.APPROVAL: ("person/*",),
     statements.WAIVER: ("person/*",),
+    statements.ASSIGNMENT: ("person/*",),
     statements.DEPLOYMENT: ("service/*",),
     statements.ENGAGEMENT: ("service/*",),
     statements.REVOCATIONS: ("service/registry",),

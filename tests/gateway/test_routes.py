@@ -93,6 +93,7 @@ WAIVER = {
     "rule": "production/health-discrimination", "days": 10, "because": "the new cohort is small",
     "control": "every answer is read by a doctor",
 }  # fmt: skip
+ROLE = {"subject": "person:p-new", "role": "validator", "days": 30, **BECAUSE}
 REGISTER = {"zone": ZONE, "files": [{"path": "m.onnx", "digest": digest("wdbc.csv"), "size": 100}]}
 # Everything that is mounted and asks for a permission.  A list without actions shows everybody what they may see.
 ROUTES: dict[str, Ask] = {
@@ -218,6 +219,25 @@ ROUTES: dict[str, Ask] = {
     ),
     "GET /v1/erasures": ask(Action.PERSON_ERASE, zone=""),
     "POST /v1/erasures/{name}/approval": ask(Action.PERSON_ERASE, zone="", path="/v1/erasures/{erasure}/approval"),
+    "GET /v1/access/roles": ask(),
+    "POST /v1/access/roles": ask(Action.ROLE_REQUEST, zone="", body=ROLE),
+    "POST /v1/access/roles/{name}/approval": ask(
+        READ, Action.ROLE_APPROVE, zone="", path="/v1/access/roles/{given}/approval", body=BECAUSE
+    ),
+    "POST /v1/access/roles/{name}/revocation": ask(
+        READ, Action.ROLE_REVOKE, zone="", path="/v1/access/roles/{other_given}/revocation", body=BECAUSE
+    ),
+    "GET /v1/access/suspensions": ask(),
+    "POST /v1/people/{ref}/suspension": ask(
+        READ, Action.PERSON_SUSPEND, zone="", path="/v1/people/p-leaver/suspension", body=BECAUSE
+    ),
+    "POST /v1/people/{ref}/restoration": ask(
+        READ, Action.PERSON_SUSPEND, zone="", path="/v1/people/p-gone/restoration", body=BECAUSE
+    ),
+    "GET /v1/access/explanation": ask(
+        Action.ACCESS_EXPLAIN,
+        path=f"/v1/access/explanation?person=p-x&action=read&resource=version:oncology/malignancy@1&zone={ZONE}",
+    ),
     "GET /v1/sinks": ask(Action.LEDGER_READ, zone=""),
     "POST /v1/sinks": ask(Action.STREAM_MANAGE, body={**SINK, "name": "siem-new"}),
     "POST /v1/sinks/{name}/pause": ask(Action.STREAM_MANAGE, path="/v1/sinks/siem/pause", body=BECAUSE),
@@ -389,7 +409,14 @@ def scene(worlds: Worlds) -> Iterator[Scene]:
             good(asking.post(f"{VERSION}/waivers", {**WAIVER, "rule": rule}))["id"]
             for rule in ("production/evaluated", "production/no-findings")
         )
+        nour = world.as_(person("Nour", Role.ACCESS_ADMINISTRATOR))
+        given, other_given = (
+            good(nour.post("/v1/access/roles", {**ROLE, "subject": who}))["id"] for who in ("person:p-y", "group:z")
+        )
+        good(nour.post("/v1/people/p-gone/suspension", BECAUSE))
         names = {
+            "given": given,
+            "other_given": other_given,
             "waiver": waiver,
             "other_waiver": other_waiver,
             "revocation": revoked,

@@ -27,12 +27,14 @@ VERSION = Resource("version", "malignancy@1", "oncology", "ae-health", frozenset
 # The whole matrix, so that a change of roles.csv is read twice: once there, once here.
 GRANTED: dict[Role, set[Action]] = {
     Role.DATA_ENGINEER: {
+        Action.ROLE_REQUEST,
         Action.READ,
         Action.DATASET_INGEST,
         Action.FEATURES_MATERIALISE,
         Action.ARTIFACT_UPLOAD,
     },
     Role.DATA_SCIENTIST: {
+        Action.ROLE_REQUEST,
         Action.READ,
         Action.FEATURES_MATERIALISE,
         Action.AUTHORISATION_REQUEST,
@@ -48,6 +50,7 @@ GRANTED: dict[Role, set[Action]] = {
         Action.ARTIFACT_DOWNLOAD,
     },
     Role.VALIDATOR: {
+        Action.ROLE_REQUEST,
         Action.READ,
         Action.LEDGER_READ,
         Action.VERSION_EVALUATE,
@@ -55,6 +58,7 @@ GRANTED: dict[Role, set[Action]] = {
         Action.WAIVER_REQUEST,
     },
     Role.PRIVACY_OFFICER: {
+        Action.ROLE_REQUEST,
         Action.HOLD_PLACE,
         Action.HOLD_RELEASE,
         Action.READ,
@@ -75,6 +79,7 @@ GRANTED: dict[Role, set[Action]] = {
         Action.LEDGER_RECOVER,
     },
     Role.MODEL_RISK_APPROVER: {
+        Action.ROLE_REQUEST,
         Action.HOLD_PLACE,
         Action.HOLD_RELEASE,
         Action.READ,
@@ -94,6 +99,7 @@ GRANTED: dict[Role, set[Action]] = {
         Action.LEDGER_RECOVER,
     },
     Role.PLATFORM_ENGINEER: {
+        Action.ROLE_REQUEST,
         Action.LEDGER_READ,
         Action.STREAM_MANAGE,
         Action.READ,
@@ -108,7 +114,16 @@ GRANTED: dict[Role, set[Action]] = {
         Action.LEDGER_RECOVER,
         Action.LEDGER_ARCHIVE,
     },
-    Role.AUDITOR: {Action.READ, Action.LEDGER_READ, Action.ENGAGEMENT_EXPORT},
+    Role.ACCESS_ADMINISTRATOR: {
+        Action.READ,
+        Action.LEDGER_READ,
+        Action.ROLE_REQUEST,
+        Action.ROLE_APPROVE,
+        Action.ROLE_REVOKE,
+        Action.PERSON_SUSPEND,
+        Action.ACCESS_EXPLAIN,
+    },
+    Role.AUDITOR: {Action.READ, Action.LEDGER_READ, Action.ENGAGEMENT_EXPORT, Action.ACCESS_EXPLAIN},
     Role.AGENT: {
         Action.READ,
         Action.JOB_CLAIM,

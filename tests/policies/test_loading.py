@@ -27,6 +27,7 @@ FILES = [
     "runtime.yaml",
     "conditions.yaml",
     "retention.yaml",
+    "assignments.yaml",
 ]
 
 
@@ -72,6 +73,7 @@ def test_every_file_counts(bundle: PolicyBundle, folder: Path, name: str) -> Non
         "runtime.yaml": lambda path: edit(path, "hours: 336", "hours: 335"),
         "conditions.yaml": lambda path: edit(path, "strength: 2", "strength: 3"),
         "retention.yaml": lambda path: edit(path, "minimum_years: 5", "minimum_years: 6"),
+        "assignments.yaml": lambda path: edit(path, "validator: 365", "validator: 364"),
     }
     changes[name](folder / name)
 

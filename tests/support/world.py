@@ -29,6 +29,7 @@ from audit.sequencer import Sequencer
 from gateway import app, composition
 from gateway.composition import Parts
 from gateway.sign_in import Authenticator
+from gateway.standings import Standings
 from khatim import tokens
 from khatim.settings import Settings
 from khatim.vocabulary import JobKind
@@ -422,7 +423,7 @@ class Worlds:
             return mine if office.pen == Pen() or "/agent/" in who else OfficeSigner(office, who)
 
         pen = replace(built.notary, signer_for=signer_for)
-        guard = Authenticator(told, ledger, built.issuer.key, clock, built.vault)
+        guard = Authenticator(told, ledger, built.issuer.key, clock, built.vault, Standings(ledger, pen))
         return replace(built, engine=engine, ledger=ledger, notary=pen, authenticator=guard, office=office)
 
     def _office(self, built: Parts, clock: Clock) -> LocalOffice:

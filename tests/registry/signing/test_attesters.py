@@ -38,6 +38,7 @@ MAY = {
     statements.DEPLOYMENT: AGENTS,
     statements.APPROVAL: PEOPLE,
     statements.WAIVER: PEOPLE,
+    statements.ASSIGNMENT: PEOPLE,
     statements.ENGAGEMENT: REGISTRY | {"another service"},
     statements.REVOCATIONS: REGISTRY,
 }

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The events of access: roles on record, and people who are cut off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from audit.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleRequested(Event):
+    """Somebody asked that a person or group hold a role for a time."""
+
+    kind: ClassVar[str] = "role.requested"
+    subject: str
+    role: str
+    in_zone: str
+    in_namespace: str
+    days: int
+    reason: str
+    ticket: str
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleApproved(Event):
+    """Another person gave the role until a day."""
+
+    kind: ClassVar[str] = "role.approved"
+    subject: str
+    role: str
+    in_zone: str
+    in_namespace: str
+    expires_at: str
+    because: str
+    ticket: str
+    statement: str
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleEnded(Event):
+    """A role on record was taken back or ran out, or its request was turned down."""
+
+    kind: ClassVar[str] = "role.ended"
+    subject: str
+    role: str
+    state: str
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonSuspended(Event):
+    """A person was cut off."""
+
+    kind: ClassVar[str] = "person.suspended"
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonRestored(Event):
+    """A person who was cut off may come back."""
+
+    kind: ClassVar[str] = "person.restored"
+    because: str

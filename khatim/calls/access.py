@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Access: roles on record, people who are cut off, and why something is allowed or not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote, urlencode
+
+from khatim.calls import addresses
+from khatim.calls.connection import Connection, body
+from khatim.vocabulary import Action, Role
+from khatim.wire import access, requests
+
+
+class Access:
+    """Who holds which role until when, and what follows from it."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Call through *connection*."""
+        self._connection = connection
+
+    def request(
+        self,
+        subject: str,
+        role: Role | str,
+        *,
+        days: int,
+        because: str,
+        zone: str = "*",
+        namespace: str = "*",
+        ticket: str = "",
+    ) -> access.RoleAssignment:
+        """Ask that *subject* (``person:REF``, ``group:NAME``) hold *role* for *days*; somebody else gives it.
+
+        Raises `AssignmentRefused` for more days than the role allows.
+        """
+        given = body(
+            access.RoleRequest, subject=subject, role=role, zone=zone, namespace=namespace, days=days,
+            because=because, ticket=ticket,
+        )  # fmt: skip
+        return self._connection.send(access.RoleAssignment, "/v1/access/roles", given)
+
+    def approve(self, assignment: str | uuid.UUID, *, because: str) -> access.RoleAssignment:
+        """Give a role.  Raises `SeparationOfDuties` for who asked for it and who would hold it."""
+        where = addresses.identified("access/roles", assignment)
+        given = body(requests.Reason, because=because)
+        return self._connection.send(access.RoleAssignment, f"{where}/approval", given)
+
+    def revoke(self, assignment: str | uuid.UUID, *, because: str) -> access.RoleAssignment:
+        """Take a role back, or turn its request down."""
+        where = addresses.identified("access/roles", assignment)
+        given = body(requests.Reason, because=because)
+        return self._connection.send(access.RoleAssignment, f"{where}/revocation", given)
+
+    def list(self) -> Iterator[access.RoleAssignment]:
+        """Yield the roles on record, the newest first, whatever their state."""
+        return self._connection.pages(access.RoleAssignment, "/v1/access/roles")
+
+    def suspend(self, person: str, *, because: str) -> access.Suspension:
+        """Cut a person off from everything."""
+        given = body(requests.Reason, because=because)
+        return self._connection.send(access.Suspension, f"/v1/people/{quote(person, safe='')}/suspension", given)
+
+    def restore(self, person: str, *, because: str) -> access.Suspension:
+        """Let a person back in.  Raises `SeparationOfDuties` for who suspended and who is suspended."""
+        given = body(requests.Reason, because=because)
+        return self._connection.send(access.Suspension, f"/v1/people/{quote(person, safe='')}/restoration", given)
+
+    def suspensions(self) -> Iterator[access.Suspension]:
+        """Yield who was cut off, the newest first, those who came back included."""
+        return self._connection.pages(access.Suspension, "/v1/access/suspensions")
+
+    def explain(
+        self,
+        action: Action | str,
+        resource: str,
+        *,
+        person: str = "",
+        roles: Sequence[Role | str] = (),
+        groups: Sequence[str] = (),
+        zone: str = "",
+        tags: Sequence[str] = (),
+        stage: str = "",
+        alias: str = "",
+        strength: int | None = None,
+    ) -> access.Explanation:
+        """Explain whether *person* (without one: the caller) may do *action* to *resource*, as things stand now.
+
+        *roles*, *groups* and *strength* are what the person's sign-in brings; roles on record are known.
+        """
+        asked = [
+            ("action", str(action)), ("resource", resource), ("person", person), ("zone", zone), ("stage", stage),
+            ("alias", alias), ("strength", "" if strength is None else str(strength)),
+            *(("role", str(one)) for one in roles), *(("group", one) for one in groups),
+            *(("tag", one) for one in tags),
+        ]  # fmt: skip
+        query = urlencode([(name, value) for name, value in asked if value])
+        return self._connection.ask(access.Explanation, f"/v1/access/explanation?{query}")

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies about access: roles on record, people who are cut off, and why something is allowed or not."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from khatim.vocabulary import Role
+from khatim.wire.answers import Answer
+from khatim.wire.requests import Because, Request
+
+Subject = Annotated[str, StringConstraints(pattern=r"^(person|group):[A-Za-z0-9][A-Za-z0-9._:@~-]{0,199}$")]
+Pattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,63}\*?)$")]
+Ticket = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{0,100}$")]
+PersonRef = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~-]{0,199}$")]
+ResourceText = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z-]{0,31}:[!-~]{1,300}$")]
+
+
+class RoleRequest(Request):
+    """Ask that a person (``person:REF``) or group (``group:NAME``) hold a role; a pattern may end in ``*``."""
+
+    subject: Subject
+    role: Role
+    zone: Pattern = "*"
+    namespace: Pattern = "*"
+    days: int = Field(ge=1, le=366)
+    because: Because
+    ticket: Ticket = ""
+
+
+class RoleAssignment(Answer):
+    """A role on record: `requested`, `approved`, `revoked` or `expired`."""
+
+    id: uuid.UUID
+    subject: str
+    role: str
+    zone: str
+    namespace: str
+    days: int
+    reason: str
+    ticket: str
+    requested_by: str
+    requested_at: datetime
+    state: str
+    because: str
+    approved_by: str | None
+    approved_at: datetime | None
+    expires_at: datetime | None
+    ended_by: str | None
+    ended_at: datetime | None
+
+
+class Suspension(Answer):
+    """A person cut off, until it is lifted."""
+
+    id: uuid.UUID
+    person: str
+    because: str
+    suspended_by: str
+    suspended_at: datetime
+    lifted_because: str
+    lifted_by: str | None
+    lifted_at: datetime | None
+
+
+class Explanation(Answer):
+    """The decision, the row of the policy that made it, and every role that was counted."""
+
+    allowed: bool
+    rule: str
+    reason: str
+    advice: str
+    policy: str
+    roles: list[str]
+    on_record: list[RoleAssignment]
+    suspended: bool
