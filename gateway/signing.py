@@ -21,7 +21,7 @@ from audit import direct
 from audit.clock import Asked, ClockGuard, ClockSource
 from audit.sntp import TimeServer
 from audit.transaction import Clock, utc_now
-from gateway import custody
+from gateway import children, custody
 from gateway.backends import backend_of
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
@@ -145,9 +145,8 @@ def serve(settings: Settings) -> None:
 
 
 def _end_with_parent(stop: threading.Event) -> None:
-    parent = os.getppid()
     while not stop.wait(0.5):
-        if os.getppid() != parent:
+        if children.is_orphan():
             stop.set()
 
 

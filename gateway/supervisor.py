@@ -16,10 +16,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from audit import direct
 from audit.sequencer import Safeguards, Sequencer
+from gateway import children
+from gateway.children import ROOT, Kept, environment
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
 from gateway.keepers import clock_of, keepers_of
@@ -29,10 +31,7 @@ from khatim.errors import Misconfigured, Unavailable
 from khatim.settings import Settings
 
 _STATE = "server.json"
-ROOT = Path(__file__).parent.parent
 Say = Callable[[str], None]
-_RESTART_S, _RESTART_MOST_S = 0.25, 8.0
-_LASTED_S = 5.0  # a sequencer that ran so long had nothing wrong with it
 
 
 def up(settings: Settings, *, say: Say) -> None:
@@ -83,7 +82,7 @@ def _run(settings: Settings, instance: Instance, say: Say) -> None:
             signing.local_office(settings, instance).close()  # founds the authority at the first start
             say(signing.LOCAL_NOTICE)
         running.enter_context(disks.Tending(settings))
-        running.enter_context(_Kept(settings, "sequence"))
+        running.enter_context(Kept(settings, "sequence"))
         _serve(settings, instance, say)
 
 
@@ -94,7 +93,7 @@ def _await_signer(settings: Settings, instance: Instance, running: ExitStack) ->
     instance.token_key()  # made here, at the first start: the signer needs its public half
     child = None
     if settings.authority.socket is None:
-        child = running.enter_context(_Kept(settings, "signer"))
+        child = running.enter_context(Kept(settings, "signer"))
     try:
         signing.await_signer(settings, alive=[child.is_alive] if child else [])
     except Unavailable as silent:
@@ -131,11 +130,10 @@ def sequence(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    parent = os.getppid()
 
     def watch() -> None:
         while not stop.wait(0.5):
-            if os.getppid() != parent:
+            if children.is_orphan():
                 stop.set()
 
     threading.Thread(target=watch, daemon=True).start()
@@ -217,64 +215,9 @@ def _serve(settings: Settings, instance: Instance, say: Say) -> None:
         uvicorn.Server(config).run([socket])
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the variables from which a child process reads the same settings."""
-    values: dict[str, str] = {}
-    for key, value in settings.model_dump(mode="json", exclude_none=True).items():
-        if isinstance(value, dict):
-            values.update({f"KHATIM_{key}__{inner}".upper(): _plain(one) for inner, one in value.items()})
-        else:
-            values[f"KHATIM_{key}".upper()] = str(value)
-    return values
-
-
-def _plain(value: object) -> str:
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
-
-
 def _written(value: object) -> str:
     """Return a value as its variable holds it: lists and nested settings as JSON."""
     return json.dumps(value) if isinstance(value, list | dict) else str(value)
-
-
-class _Kept:
-    """One of our commands as a child process, started again when it dies."""
-
-    def __init__(self, settings: Settings, command: str) -> None:
-        self._command = command
-        self._environment = {**os.environ, **environment(settings)}
-        self._stop = threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._start()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        if self._child is not None:
-            self._child.terminate()
-            self._child.wait(10)
-
-    def is_alive(self) -> bool:
-        """Whether it runs at this moment."""
-        return self._child is not None and self._child.poll() is None
-
-    def _start(self) -> None:
-        command = [sys.executable, "-m", "khatim", self._command]
-        self._child = subprocess.Popen(command, env=self._environment, cwd=str(ROOT))  # noqa: S603 - ourselves
-
-    def _keep(self) -> None:
-        patience, began = _RESTART_S, time.monotonic()
-        while not self._stop.wait(patience):
-            if self._child is not None and self._child.poll() is not None:
-                # One that refuses at once again and again must not take a core from the server.
-                refused = self._child.returncode > 0 and time.monotonic() - began < _LASTED_S
-                patience, began = min(2 * patience, _RESTART_MOST_S) if refused else _RESTART_S, time.monotonic()
-                self._start()
 
 
 def await_ready(url: str, *, timeout_s: float = 30) -> None:

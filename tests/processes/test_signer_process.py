@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from gateway import signing, supervisor
+from gateway import children, signing
 from gateway.instance import Instance
 from khatim.errors import Forbidden, Misconfigured, Unavailable
 from khatim.settings import Settings
@@ -71,7 +71,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 def started(settings: Settings) -> subprocess.Popen[bytes]:
     child = subprocess.Popen(
-        [sys.executable, "-m", "khatim", "signer"], env={**os.environ, **supervisor.environment(settings)}
+        [sys.executable, "-m", "khatim", "signer"], env={**os.environ, **children.environment(settings)}
     )
     signing.await_signer(settings, alive=[lambda: child.poll() is None])
     return child
@@ -121,7 +121,7 @@ def test_another_account_signs_when_it_may_and_reads_no_key(running: Running, ac
             parent.chmod(parent.stat().st_mode | 0o011)  # the tests' own folder: let others pass through
     done = subprocess.run(
         [sys.executable, "-c", STRANGER, str(folder), str(account), PERSON, APPROVAL.decode()],
-        capture_output=True, text=True, check=False, timeout=60, cwd=supervisor.ROOT,
+        capture_output=True, text=True, check=False, timeout=60, cwd=children.ROOT,
     )  # fmt: skip
     assert done.stdout.split("\n")[:3] == [said, "denied", "denied"], done.stderr
 
@@ -130,7 +130,7 @@ def test_a_second_signer_does_not_start_beside_the_first(running: Running) -> No
     settings, _, _ = running
     second = subprocess.run(
         [sys.executable, "-m", "khatim", "signer"],
-        env={**os.environ, **supervisor.environment(settings)}, capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, **children.environment(settings)}, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert second.returncode != 0
     assert "another signer listens" in second.stderr
@@ -209,7 +209,7 @@ notary.check(bundle, statements.ENGAGEMENT, [Digest.of(b"m")])
 print(*[one for one in opened if "authority" in one and "/authority/" in one and not one.endswith((".py", ".pyc"))])
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120, cwd=supervisor.ROOT,
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120, cwd=children.ROOT,
         env={**os.environ, **APART, "KHATIM_DATA": str(apart.data)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
