@@ -20,8 +20,9 @@ HEIGHT = 8  # 2**8 == WIDTH: the Merkle levels inside one tile
 ENTRY_MAX = 65_535  # an entry's length is written in two bytes
 MAX_LEVEL = 63
 CHECKPOINT = "checkpoint"
-ENDORSED = "endorsed"
 """The path of the latest checkpoint below the log's prefix."""
+ENDORSED = "endorsed"
+"""The path of the largest checkpoint that others vouch for, with what they put under it."""
 _PATH = re.compile(r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
 _CACHED_TILES = 64
 

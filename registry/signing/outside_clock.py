@@ -8,19 +8,16 @@ before it goes into a bundle, by the certificates that the operator pinned.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import httpx
 
-from khatim.errors import Malformed, SignatureInvalid, Unavailable
-from registry.signing import clocks, timestamp
+from khatim.errors import Unavailable
+from registry.signing import clocks, stamping
 from registry.signing.clocks import Clock
 
-_NONCE_BITS = 64
-_CLIENT_ERROR = 400
 _ADVICE = (
     "Nothing was signed. Try again in a moment; to sign without it meanwhile, set "
     "KHATIM_SIGNING__OUTSIDE_TSA__REQUIRED=false (verification then says: time attested by the operator only)."
@@ -54,26 +51,15 @@ class OutsideClock:
             return ()
 
     def _asked(self, clock: Clock, http: httpx.Client, signature: bytes, at: datetime) -> bytes:
-        query = timestamp.request(signature, nonce=secrets.randbits(_NONCE_BITS))
-        headers = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
+        who = f"the timestamp authority outside, {clock.address},"
         try:
-            answer = http.post(clock.address, content=query, headers=headers)
-        except httpx.HTTPError as wrong:
-            raise _away(clock, f"does not answer ({type(wrong).__name__})") from wrong
-        if answer.status_code >= _CLIENT_ERROR:
-            raise _away(clock, f"answered with status {answer.status_code}")
-        try:
-            response = timestamp.granted(answer.content)
-            other = clocks.time_of(clock, response, signature)
-        except (Malformed, SignatureInvalid) as wrong:
-            raise _away(clock, f"did not return a timestamp that holds: {wrong.detail}") from wrong
-        if abs(other - at) > clocks.TOLERANCE:
-            raise _away(clock, f"is {abs(other - at).total_seconds():.0f} seconds off from the signer's clock")
+            response = stamping.stamped(stamping.over_http(clock.address, http), signature, who, clock)
+        except Unavailable as away:
+            raise Unavailable(away.detail, advice=_ADVICE) from away
+        off = abs(stamping.read(response, signature).tst_info.gen_time - at)
+        if off > clocks.TOLERANCE:
+            raise Unavailable(f"{who} is {off.total_seconds():.0f} seconds off from the signer's clock", advice=_ADVICE)
         return response
-
-
-def _away(clock: Clock, what: str) -> Unavailable:
-    return Unavailable(f"the timestamp authority outside, {clock.address}, {what}", advice=_ADVICE)
 
 
 NOBODY = OutsideClock()

@@ -36,7 +36,7 @@ def stamped(ask: Ask, message: bytes, who: str, clock: Clock | None = None) -> b
     try:
         _require_answer(read(response, message), message, nonce, clock)
     except SignatureInvalid as wrong:
-        raise Unavailable(f"{who} answers what is no timestamp for this checkpoint: {wrong.detail}") from wrong
+        raise Unavailable(f"{who} answers what is no timestamp of this: {wrong.detail}") from wrong
     return response
 
 
