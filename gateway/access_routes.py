@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from audit.http import Read, SealedRoute, Tx
-from governance import assignments, explaining, queries
-from governance.access_tables import RoleAssignment, Suspension
+from governance import assignments, explaining, queries, reviews
+from governance.access_tables import AccessReview, RoleAssignment, Suspension
 from khatim.vocabulary import Action, Role
 from khatim.wire import access as wire
 from khatim.wire import answers, requests
@@ -61,6 +61,43 @@ def suspend(tx: Tx, ref: str, body: requests.Reason) -> wire.Suspension:
 def restore(tx: Tx, ref: str, body: requests.Reason) -> wire.Suspension:
     """Let a person back in whom somebody else cut off."""
     return wire.Suspension.model_validate(assignments.restore(tx, ref, because=body.because))
+
+
+@router.get("/access/reviews")
+def list_reviews(reader: Read, cursor: str = "", limit: int = 50) -> answers.Page[wire.Review]:
+    """List the access reviews, the newest first."""
+    rows, following = queries.page_of(reader, AccessReview, cursor=cursor, limit=limit)
+    return answers.Page(items=[wire.Review.model_validate(row) for row in rows], next=following)
+
+
+@router.post("/access/reviews", status_code=201)
+def open_review(tx: Tx, rules: Rules, body: wire.OpenReview) -> wire.ReviewWithItems:
+    """Ask of every role on record in a scope whether it is still needed; what nobody answers for is taken back."""
+    return _told(reviews.open_(tx, body, rules=rules))
+
+
+@router.get("/access/reviews/{name}")
+def review(reader: Read, name: str) -> wire.ReviewWithItems:
+    """Show a review: what was answered by whom, and what became of each role."""
+    return _told(reviews.one(reader, name))
+
+
+@router.post("/access/reviews/{name}/decisions")
+def decide(tx: Tx, rules: Rules, name: str, body: wire.ReviewDecision) -> wire.ReviewWithItems:
+    """Answer for one role on record: keep it, or take it back at once."""
+    return _told(reviews.decide(tx, name, body, rules=rules))
+
+
+def _told(found: reviews.Reviewed) -> wire.ReviewWithItems:
+    items = [
+        wire.ReviewItem(
+            decision=item.decision, because=item.because, decided_by=item.decided_by, decided_at=item.decided_at,
+            assignment=wire.RoleAssignment.model_validate(row),
+        )
+        for item, row in found.items
+    ]  # fmt: skip
+    told = wire.Review.model_validate(found.review)
+    return wire.ReviewWithItems(**told.model_dump(), items=items)
 
 
 @router.get("/access/explanation")

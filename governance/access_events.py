@@ -65,3 +65,39 @@ class PersonRestored(Event):
 
     kind: ClassVar[str] = "person.restored"
     because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewOpened(Event):
+    """Somebody asked of every role on record in a scope whether it is still needed."""
+
+    kind: ClassVar[str] = "review.opened"
+    role: str
+    in_namespace: str
+    items: int
+    due_at: str
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewDecided(Event):
+    """A reviewer answered for one role on record."""
+
+    kind: ClassVar[str] = "review.decided"
+    review: str
+    assignment: str
+    subject: str
+    role: str
+    decision: str
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewClosed(Event):
+    """A review is over; what nobody answered for was taken back."""
+
+    kind: ClassVar[str] = "review.closed"
+    kept: int
+    revoked: int
+    lapsed: int
+    ended: int

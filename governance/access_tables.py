@@ -6,7 +6,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from audit.base import Base, Governed, Identifier, Moment
@@ -91,3 +91,60 @@ class Suspension(Base, Governed):
     def resource(self) -> Resource:
         """Return the resource that access decides about."""
         return Resource("person", self.person)
+
+
+class AccessReview(Base, Governed):
+    """One campaign: every role on record that was live in its scope when it was opened, and by when it is answered for.
+
+    `role` and `namespace` bound the scope where they are given; the namespace is a pattern of assignments, not a place.
+    """
+
+    __tablename__ = "access_reviews"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'closed')", name="state"),
+        CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name="closed_at_some_time"),
+    )
+
+    id: Mapped[Identifier]
+    role: Mapped[str]
+    namespace: Mapped[str]
+    because: Mapped[str]
+    due_at: Mapped[Moment]
+    opened_by: Mapped[str]
+    opened_at: Mapped[Moment]
+    state: Mapped[str]
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), default=None)
+
+    @property
+    def ref(self) -> str:
+        """Return the ledger reference."""
+        return str(self.resource)
+
+    @property
+    def resource(self) -> Resource:
+        """Return the resource that access decides about."""
+        return Resource("review", str(self.id))
+
+
+class ReviewItem(Base, Governed):
+    """One role on record in a review: ``keep``, ``revoke``, ``lapsed`` (nobody answered), ``ended`` (by itself)."""
+
+    __tablename__ = "access_review_items"
+    __table_args__ = (
+        CheckConstraint("decision IN ('', 'keep', 'revoke', 'lapsed', 'ended')", name="decision"),
+        CheckConstraint("(decision = '') = (decided_at IS NULL)", name="decided_at_some_time"),
+        UniqueConstraint("review_id", "assignment_id", name="uq_access_review_items_once"),
+    )
+
+    id: Mapped[Identifier]
+    review_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("access_reviews.id"))
+    assignment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("role_assignments.id"))
+    decision: Mapped[str] = mapped_column(default="")
+    because: Mapped[str] = mapped_column(default="")
+    decided_by: Mapped[str | None] = mapped_column(default=None)
+    decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), default=None)
+
+    @property
+    def ref(self) -> str:
+        """Return the ledger reference: the review's, whose events speak about its items."""
+        return f"review:{self.review_id}"

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from audit.events import moment
 from audit.transaction import Ledger, Transaction
-from governance import approvals, assignments, findings, waivers
+from governance import approvals, assignments, findings, reviews, waivers
 from governance.access_tables import LIVE, RoleAssignment
 from governance.tables import Approval
 from governance.waiver_tables import Waiver
@@ -32,7 +32,7 @@ def sweep(ledger: Ledger) -> int:
     with ledger.transaction(SERVICE) as tx:
         tx.require(Action.EXCEPTIONS_SWEEP, Resource("exceptions", "all"))
         tx.lock("exceptions.sweep")
-        return _approvals(tx) + _waivers(tx) + _assignments(tx)
+        return _approvals(tx) + _waivers(tx) + _assignments(tx) + reviews.overdue(tx, AT_ONCE)
 
 
 def _approvals(tx: Transaction) -> int:

@@ -61,6 +61,8 @@ class Action(StrEnum):
     ROLE_REQUEST = "role.request"
     ROLE_APPROVE = "role.approve"
     ROLE_REVOKE = "role.revoke"
+    REVIEW_OPEN = "review.open"
+    REVIEW_DECIDE = "review.decide"
     ACCESS_EXPLAIN = "access.explain"
     STREAM_MANAGE = "stream.manage"
     HOLD_PLACE = "hold.place"

@@ -27,12 +27,15 @@ class Assignments:
     certainty: Certainty
     advice: str
     ticket: str = ""
+    review_days: int = 30
     policy: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant: agents are enrolled, a day is the least, a pattern must be one."""
         if Role.AGENT in self.max_days:
             raise ValueError("max_days.agent: an agent is enrolled, its role is not assigned")
+        if self.review_days < 1:
+            raise ValueError("review_days: at least one day")
         for role, days in self.max_days.items():
             if days < 1:
                 raise ValueError(f"max_days.{role.value}: at least one day")
@@ -61,6 +64,16 @@ class Assignments:
         if subject == PERSON + approver or subject in {GROUP + one for one in groups}:
             return self._no("assignments/beneficiary", "Nobody gives a role to themselves.", _OTHERS)
         return self._yes("Neither requester nor beneficiary.")
+
+    def may_review(
+        self, *, reviewer: str, subject: str, approver: str, groups: Collection[str] = (), is_kept: bool
+    ) -> Decision:
+        """Decide whether *reviewer* may answer for a role of *subject* that *approver* gave, and keep it."""
+        if subject == PERSON + reviewer or subject in {GROUP + one for one in groups}:
+            return self._no("reviews/beneficiary", "Nobody reviews a role of their own.", _OTHERS)
+        if is_kept and reviewer == approver:
+            return self._no("reviews/approver", "You gave this role, so somebody else says that it is needed.", _OTHERS)
+        return self._yes("Neither beneficiary nor approver.")
 
     def end_of(self, role: Role, days: int, at: datetime) -> datetime:
         """Return when a role that is given at *at* for *days* ends, never later than the policy allows now."""

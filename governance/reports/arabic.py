@@ -18,6 +18,7 @@ ARABIC = {
     "Privacy officer": "مسؤول الخصوصية",
     "Model risk approver": "معتمِد مخاطر النماذج",
     "Platform engineer": "مهندس المنصة",
+    "Access administrator": "مسؤول الصلاحيات",
     "Auditor": "مدقق",
     "In force": "سارية",
     "Suspended": "قيد التعليق",

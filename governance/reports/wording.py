@@ -17,6 +17,7 @@ WORDS = {
     "privacy-officer": "Privacy officer",
     "model-risk-approver": "Model risk approver",
     "platform-engineer": "Platform engineer",
+    "access-administrator": "Access administrator",
     "auditor": "Auditor",
     "active": "In force",
     "suspended": "Suspended",

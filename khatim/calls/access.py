@@ -71,6 +71,34 @@ class Access:
         """Yield who was cut off, the newest first, those who came back included."""
         return self._connection.pages(access.Suspension, "/v1/access/suspensions")
 
+    def open_review(
+        self, *, because: str, role: Role | str | None = None, namespace: str = "", days: int = 14
+    ) -> access.ReviewWithItems:
+        """Ask of every live role on record in the scope whether it is needed; due in *days*.
+
+        Raises `NotFound` for a scope without roles on record.
+        """
+        given = body(access.OpenReview, role=role or None, namespace=namespace, days=days, because=because)
+        return self._connection.send(access.ReviewWithItems, "/v1/access/reviews", given)
+
+    def review(self, review: str | uuid.UUID) -> access.ReviewWithItems:
+        """Return a review: what was answered by whom, and what became of each role."""
+        return self._connection.ask(access.ReviewWithItems, addresses.identified("access/reviews", review))
+
+    def reviews(self) -> Iterator[access.Review]:
+        """Yield the access reviews, the newest first."""
+        return self._connection.pages(access.Review, "/v1/access/reviews")
+
+    def decide(
+        self, review: str | uuid.UUID, assignment: str | uuid.UUID, decision: str, *, because: str
+    ) -> access.ReviewWithItems:
+        """Answer ``keep`` or ``revoke`` for one role on record.  Raises `SeparationOfDuties` for one's own."""
+        where = addresses.identified("access/reviews", review)
+        given = body(
+            access.ReviewDecision, assignment=str(assignment).rpartition(":")[2], decision=decision, because=because
+        )
+        return self._connection.send(access.ReviewWithItems, f"{where}/decisions", given)
+
     def explain(
         self,
         action: Action | str,

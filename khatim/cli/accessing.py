@@ -13,8 +13,10 @@ from khatim.cli.output import Json, moment
 
 if TYPE_CHECKING:
     from khatim.client import Client
+    from khatim.wire.access import ReviewWithItems
 
 access_app = typer.Typer(help="Access: roles on record, suspensions, explanations.", no_args_is_help=True)
+review_app = typer.Typer(help="Access reviews: is every role on record still needed?", no_args_is_help=True)
 Because = Annotated[str, typer.Option("--because", help="Why; it stands in the ledger, so name nobody.")]
 Id = Annotated[str, typer.Argument(metavar="ID")]
 Ref = Annotated[str, typer.Argument(help="The reference of a person, as the ledger has it: p-…", metavar="REF")]
@@ -22,6 +24,7 @@ Ref = Annotated[str, typer.Argument(help="The reference of a person, as the ledg
 
 def install(app: typer.Typer) -> None:
     """Add the commands."""
+    access_app.add_typer(review_app, name="review")
     app.add_typer(access_app, name="access")
 
 
@@ -114,6 +117,85 @@ def suspensions(client: Client, *, as_json: Json = False) -> None:
         },
         as_json=as_json,
         none="Nobody was ever cut off.",
+    )
+
+
+@review_app.command("open")
+@writing
+def review_open(
+    client: Client,
+    because: Because,
+    role: Annotated[str, typer.Option("--role", help="Only this role.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="Only what was given for exactly this pattern.")] = "",
+    days: Annotated[int, typer.Option("--days", help="When it is due.")] = 14,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Ask of every live role on record whether it is still needed; what nobody answers for is taken back."""
+    found = client.access.open_review(because=because, role=role, namespace=namespace, days=days)
+    _review(found, as_json=as_json)
+
+
+@review_app.command("list")
+@connected
+def review_list(client: Client, *, as_json: Json = False) -> None:
+    """List the access reviews, the newest first."""
+    output.listing(
+        client.access.reviews(),
+        {
+            "id": lambda one: one.id,
+            "state": lambda one: one.state,
+            "role": lambda one: one.role or "all",
+            "namespace": lambda one: one.namespace or "all",
+            "opened by": lambda one: one.opened_by,
+            "due": lambda one: moment(one.due_at),
+            "closed": lambda one: moment(one.closed_at),
+        },
+        as_json=as_json,
+        none="No reviews. Open one: khatim access review open --because …",
+    )
+
+
+@review_app.command("show")
+@connected
+def review_show(client: Client, name: Id, *, as_json: Json = False) -> None:
+    """Show a review: what was answered by whom, and what became of each role."""
+    _review(client.access.review(name), as_json=as_json)
+
+
+@review_app.command("decide")
+@writing
+def review_decide(
+    client: Client,
+    name: Id,
+    assignment: Annotated[str, typer.Argument(help="The id of the role on record.", metavar="ASSIGNMENT")],
+    decision: Annotated[str, typer.Argument(help="keep or revoke.", metavar="keep|revoke")],
+    because: Because,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Answer for one role on record: keep it, or take it back at once."""
+    _review(client.access.decide(name, assignment, decision, because=because), as_json=as_json)
+
+
+def _review(found: ReviewWithItems, *, as_json: bool) -> None:
+    if as_json:
+        output.record(found, as_json=True)
+        return
+    output.say(f"review {found.id}: {found.state}, due {moment(found.due_at)}")
+    output.listing(
+        iter(found.items),
+        {
+            "assignment": lambda one: one.assignment.id,
+            "who": lambda one: one.assignment.subject,
+            "role": lambda one: one.assignment.role,
+            "until": lambda one: moment(one.assignment.expires_at),
+            "answer": lambda one: one.decision or "open",
+            "by": lambda one: one.decided_by or "",
+            "now": lambda one: one.assignment.state,
+        },
+        as_json=False,
+        none="Nothing is asked.",
     )
 
 

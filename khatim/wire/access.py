@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -65,6 +65,56 @@ class Suspension(Answer):
     lifted_because: str
     lifted_by: str | None
     lifted_at: datetime | None
+
+
+class OpenReview(Request):
+    """Ask of every role on record, of `role` and with exactly the pattern `namespace` where given, if it is needed."""
+
+    role: Role | None = None
+    namespace: Pattern | Literal[""] = ""
+    days: int = Field(default=14, ge=1, le=366)
+    because: Because
+
+
+class ReviewDecision(Request):
+    """Answer for one role on record in a review."""
+
+    assignment: uuid.UUID
+    decision: Literal["keep", "revoke"]
+    because: Because
+
+
+class ReviewItem(Answer):
+    """One role on record in a review: what was answered by whom, and the assignment as it stands now.
+
+    Without an answer yet `decision` is empty; `lapsed` is what nobody answered for, `ended` what ended by itself.
+    """
+
+    decision: str
+    because: str
+    decided_by: str | None
+    decided_at: datetime | None
+    assignment: RoleAssignment
+
+
+class Review(Answer):
+    """An access review, `open` or `closed`."""
+
+    id: uuid.UUID
+    role: str
+    namespace: str
+    because: str
+    due_at: datetime
+    opened_by: str
+    opened_at: datetime
+    state: str
+    closed_at: datetime | None
+
+
+class ReviewWithItems(Review):
+    """An access review and what it asks about."""
+
+    items: list[ReviewItem]
 
 
 class Explanation(Answer):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""roles on record, and suspensions."""
+"""roles on record, suspensions, access reviews."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ down_revision = "0012"
 branch_labels = None
 depends_on = None
 
-TABLES = ["role_assignments", "suspensions"]
+TABLES = ["role_assignments", "suspensions", "access_reviews", "access_review_items"]
 
 
 def upgrade() -> None:
@@ -76,6 +76,49 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_suspensions_running", "suspensions", ["person"], unique=True, postgresql_where="lifted_at IS NULL"
+    )
+    op.create_table(
+        "access_reviews",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("namespace", sa.Text(), nullable=False),
+        sa.Column("because", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("opened_by", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("state IN ('open', 'closed')", name=op.f("ck_access_reviews_state")),
+        sa.CheckConstraint(
+            "(state = 'closed') = (closed_at IS NOT NULL)", name=op.f("ck_access_reviews_closed_at_some_time")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_reviews")),
+    )
+    op.create_table(
+        "access_review_items",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("review_id", sa.Uuid(), nullable=False),
+        sa.Column("assignment_id", sa.Uuid(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=False),
+        sa.Column("because", sa.Text(), nullable=False),
+        sa.Column("decided_by", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "decision IN ('', 'keep', 'revoke', 'lapsed', 'ended')", name=op.f("ck_access_review_items_decision")
+        ),
+        sa.CheckConstraint(
+            "(decision = '') = (decided_at IS NULL)", name=op.f("ck_access_review_items_decided_at_some_time")
+        ),
+        sa.ForeignKeyConstraint(
+            ["review_id"], ["access_reviews.id"], name=op.f("fk_access_review_items_review_id_access_reviews")
+        ),
+        sa.ForeignKeyConstraint(
+            ["assignment_id"],
+            ["role_assignments.id"],
+            name=op.f("fk_access_review_items_assignment_id_role_assignments"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_review_items")),
+        sa.UniqueConstraint("review_id", "assignment_id", name="uq_access_review_items_once"),
     )
     for statement in ddl.service_grants(TABLES):
         op.execute(statement)

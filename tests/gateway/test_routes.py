@@ -234,6 +234,16 @@ ROUTES: dict[str, Ask] = {
     "POST /v1/people/{ref}/restoration": ask(
         READ, Action.PERSON_SUSPEND, zone="", path="/v1/people/p-gone/restoration", body=BECAUSE
     ),
+    "GET /v1/access/reviews": ask(),
+    "POST /v1/access/reviews": ask(Action.REVIEW_OPEN, zone="", body=BECAUSE),
+    "GET /v1/access/reviews/{name}": ask(READ, zone="", path="/v1/access/reviews/{review}"),
+    "POST /v1/access/reviews/{name}/decisions": ask(
+        READ,
+        Action.REVIEW_DECIDE,
+        zone="",
+        path="/v1/access/reviews/{review}/decisions",
+        body={"assignment": "{kept}", "decision": "keep", **BECAUSE},
+    ),
     "GET /v1/access/explanation": ask(
         Action.ACCESS_EXPLAIN,
         path=f"/v1/access/explanation?person=p-x&action=read&resource=version:oncology/malignancy@1&zone={ZONE}",
@@ -414,8 +424,14 @@ def scene(worlds: Worlds) -> Iterator[Scene]:
             good(nour.post("/v1/access/roles", {**ROLE, "subject": who}))["id"] for who in ("person:p-y", "group:z")
         )
         good(nour.post("/v1/people/p-gone/suspension", BECAUSE))
+        kept = good(nour.post("/v1/access/roles", {**ROLE, "subject": "group:kept"}))["id"]
+        omar = world.as_(person("Omar", Role.ACCESS_ADMINISTRATOR))
+        good(omar.post(f"/v1/access/roles/{kept}/approval", BECAUSE))
+        review = good(omar.post("/v1/access/reviews", BECAUSE))["id"]
         names = {
             "given": given,
+            "kept": kept,
+            "review": review,
             "other_given": other_given,
             "waiver": waiver,
             "other_waiver": other_waiver,

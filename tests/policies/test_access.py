@@ -122,6 +122,8 @@ GRANTED: dict[Role, set[Action]] = {
         Action.ROLE_REVOKE,
         Action.PERSON_SUSPEND,
         Action.ACCESS_EXPLAIN,
+        Action.REVIEW_OPEN,
+        Action.REVIEW_DECIDE,
     },
     Role.AUDITOR: {Action.READ, Action.LEDGER_READ, Action.ENGAGEMENT_EXPORT, Action.ACCESS_EXPLAIN},
     Role.AGENT: {
