@@ -10,7 +10,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 PY     := .venv/bin/python
 TORCH  := 2.13.0
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# Files in their order: sorted by their number of tests the slow ones, which have few, would all come last.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # A room is made once per lock file: its stamp carries the hash of what was installed, so a checkout of another
 # commit, or an interrupted installation, is seen.

@@ -89,7 +89,7 @@ def create(parts: Parts) -> FastAPI:
 def _streams(parts: Parts) -> Streams:
     """Return what streams are judged with."""
     settings = parts.settings
-    origin = composition.ledger_signer(settings, parts.instance).name
+    origin = parts.instance.ledger_verifier(settings.instance).name
     return Streams(parts.rules.residency, settings.zone, origin, streaming.places_of(settings))
 
 
@@ -100,7 +100,7 @@ def _desk(parts: Parts) -> Desk:
         notary=parts.notary,
         rules=parts.rules,
         trust_config=trust.client_trust_config(parts.office.record, f"http://{settings.host}:{settings.port}"),
-        vkey=composition.ledger_signer(settings, parts.instance).vkey,
+        vkey=parts.instance.ledger_verifier(settings.instance).vkey,
         arabic=language.translations("ar").gettext,
         witnesses=witness_policy_of(settings),
     )

@@ -21,13 +21,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from audit.checkpoint import NoteSigner
+from audit.checkpoint import NoteSigner, NoteVerifier
 from audit.epochs import origin_of
 from khatim import tokens
 from khatim.errors import KhatimError, Misconfigured
 from registry.personal_keys import KeyFolder, SecretWrap
 from registry.tombstones import Graveyard
 from registry.vault import Vault
+
+VKEY = "ledger.vkey"
+"""The file with the ledger's verifier key: public, beside the folder of keys and not in it."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,40 @@ class Instance:
     def ledger_signer(self, name: str, epoch: int) -> NoteSigner:
         """Return the signer of the ledger of the installation *name* in one of its epochs: a key and origin each."""
         key = self.signing_key("ledger" if epoch == 1 else f"ledger-{epoch}")
-        return NoteSigner(origin_of(f"ledger.{name}.khatim", epoch), key)
+        signer = NoteSigner(origin_of(f"ledger.{name}.khatim", epoch), key)
+        if epoch == 1:
+            self._tell(signer.vkey)
+        return signer
+
+    def ledger_verifier(self, name: str) -> NoteVerifier:
+        """Return the public key of the first epoch, which others pin: without the private one where it was told before.
+
+        Raises `Misconfigured` when it was not, and the private key cannot be read either.
+        """
+        try:
+            told = NoteVerifier.parse((self.folder / VKEY).read_text())
+        except FileNotFoundError:
+            try:
+                return self.ledger_signer(name, 1).verifier
+            except OSError as error:
+                raise Misconfigured(
+                    f"{self.folder / VKEY} is not there, and the ledger's key cannot be read: {error.strerror}",
+                    advice="Start the sequencer once as the account that holds the key: khatim up writes the file.",
+                ) from error
+        except (OSError, KhatimError) as error:
+            raise Misconfigured(f"the ledger's public key cannot be read from {self.folder / VKEY}") from error
+        if told.name != origin_of(f"ledger.{name}.khatim", 1):
+            raise Misconfigured(f"{self.folder / VKEY} is of another ledger: {told.name}")
+        return told
+
+    def _tell(self, vkey: str) -> None:
+        path = self.folder / VKEY
+        if path.exists() and path.read_text() == vkey + "\n":
+            return
+        draft = path.with_name(f".{VKEY}.{os.getpid()}.{secrets.token_hex(4)}")
+        draft.write_text(vkey + "\n")
+        draft.chmod(0o644)  # it is public
+        draft.replace(path)
 
     @property
     def head_file(self) -> Path:
