@@ -37,6 +37,7 @@ from registry.signing.outside_issuers import OutsideIssuer
 from registry.signing.socket_office import SocketOffice
 from registry.signing.vouching import Vouching
 
+SHARED_NOTICE = "its account is the server's, so whoever takes that over has the keys (docs/guides/operations.md)"
 LOCAL_NOTICE = "local mode: one process signs and serves, so whoever takes the server over has the signing keys"
 _ISSUERS_S = 5.0
 _CONNECT_S = 2

@@ -77,7 +77,8 @@ def _run(settings: Settings, instance: Instance, say: Say) -> None:
     with ExitStack() as running:
         if apart:
             _await_signer(settings, instance, running)
-            say(f"signing in a process of its own, on {signing.socket_of(settings)}")
+            shared = "" if settings.authority.socket else f"; {signing.SHARED_NOTICE}"
+            say(f"signing in a process of its own, on {signing.socket_of(settings)}{shared}")
         else:
             signing.local_office(settings, instance).close()  # founds the authority at the first start
             say(signing.LOCAL_NOTICE)

@@ -217,6 +217,7 @@ print(*secret, *[one for one in opened if "/keys/ledger" in one])
     assert done.stdout.strip() == "", "files of the authority, or the key of the ledger, were opened"
     log = (apart.data / "run" / "server.log").read_text()
     assert "signing in a process of its own" in log
+    assert "its account is the server's" in log
 
 
 def test_the_signer_is_started_again_and_requests_meanwhile_are_told_to_come_back(apart: Installation) -> None:
