@@ -46,6 +46,10 @@ class Clock:
                 advice=ASK_SIGNER,
                 cause=str(wrong)[:200],
             ) from wrong
+        return self.read(response)
+
+    def read(self, response: TimeStampResponse) -> datetime:
+        """Return the time that a verified *response* says; raises `SignatureInvalid` when it is not of its office."""
         at = response.tst_info.gen_time.astimezone(UTC)
         if at not in self.office:
             raise SignatureInvalid(f"the timestamp authority was not in office at {rfc3339(at)}", advice=ASK_ROOT)
@@ -84,18 +88,22 @@ class Clocks:
             found[chain[0].issuer, chain[0].serial_number] = clock
         return cls(found)
 
-    def dated(self, responses: Sequence[bytes], message: bytes) -> Dated:
+    def dated(self, responses: Sequence[bytes], message: bytes, *, is_verified: bool = False) -> Dated:
         """Return when *message* was signed, by its timestamps (TimeStampResp, DER); raises `SignatureInvalid`.
 
         Exactly one is the operator's.  One of an authority that the trust root does not name counts for nothing; one
         of an authority that it names must hold, and agree with the operator's to `TOLERANCE`.
+
+        With *is_verified* sigstore-python found one that holds by this very trust root; where there is but one it is
+        not verified again.  Whose it is still follows from its signer, which the verified signature covers.
         """
         named = [(clock, response) for response in map(_read, responses) if (clock := self._by(response))]
         own = [(clock, response) for clock, response in named if not clock.is_outside]
         if len(own) != 1:
             many = "more than one timestamp" if own else "no timestamp"
             raise SignatureInvalid(f"{many} by the operator's own timestamp authority vouches for it", advice=ASK_ROOT)
-        at = own[0][0].verified(own[0][1], message)
+        clock, response = own[0]
+        at = clock.read(response) if is_verified and len(responses) == 1 else clock.verified(response, message)
         for clock, response in named:
             if not clock.is_outside:
                 continue
