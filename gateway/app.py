@@ -15,6 +15,7 @@ from audit.showing import Showing
 from audit.transaction import Ledger
 from gateway import (
     access_routes,
+    archive_routes,
     composition,
     exception_routes,
     hold_routes,
@@ -80,6 +81,7 @@ def create(parts: Parts) -> FastAPI:
     for module in (
         audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
         people_routes, hold_routes, stream_routes, sigstore_routes, exception_routes, access_routes,
+        archive_routes,
     ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(pages.router)

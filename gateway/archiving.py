@@ -42,6 +42,11 @@ class Desk:
         with self.ledger.reading(self.authenticator.bearer(token)) as reader:
             return archiving.ranges(reader, before=before, below=below, tiles=tiles)
 
+    def removable(self, token: str, *, before: datetime | None, below: int | None) -> list[Archive]:
+        """Return the archives whose rows are asked to go; changes nothing."""
+        with self.ledger.reading(self.authenticator.bearer(token)) as reader:
+            return archiving.removable(reader, before=before, below=below)
+
     def archive(self, token: str, first: int, end: int) -> Archive:
         """Make and register one archive."""
         with self.ledger.transaction(self.authenticator.bearer(token)) as tx:

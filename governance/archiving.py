@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,8 +16,8 @@ from audit.archives import Archive, ArchiveFolder
 from audit.queries import LEDGER
 from audit.tiles import WIDTH
 from audit.transaction import Reader, Transaction
-from governance import holds
-from khatim.errors import NotFound, ResidencyRefused
+from governance import holds, streams
+from khatim.errors import Conflict, NotFound, ResidencyRefused
 from khatim.vocabulary import Action, Resource
 from policies import residency
 from policies.loading import PolicyBundle
@@ -39,8 +40,21 @@ class Archiving:
 def ranges(reader: Reader, *, before: datetime | None, below: int | None, tiles: int = TILES) -> list[tuple[int, int]]:
     """Return the ranges [first, end) that would each become a file: full tiles, nothing younger than asked."""
     reader.require(Action.LEDGER_ARCHIVE, LEDGER)
-    conn = reader.connection()
-    checkpoint = stored.checkpoint_at(conn)
+    start = max((one.end for one in archives.registered(reader.connection())), default=0)
+    last = _most(reader, before, below) // WIDTH * WIDTH
+    return [(first, min(first + tiles * WIDTH, last)) for first in range(start, last, tiles * WIDTH)]
+
+
+def removable(reader: Reader, *, before: datetime | None, below: int | None) -> list[Archive]:
+    """Return the archives whose entries are all as old as asked, oldest first; whether they may go `let_go` decides."""
+    reader.require(Action.LEDGER_ARCHIVE, LEDGER)
+    most = _most(reader, before, below)
+    return [one for one in archives.registered(reader.connection()) if one.end <= most]
+
+
+def _most(reader: Reader, before: datetime | None, below: int | None) -> int:
+    """Return the index below which every entry is as old as asked."""
+    checkpoint = stored.checkpoint_at(reader.connection())
     most = checkpoint.size - 1 if checkpoint else 0  # the last entry stays: the ledger grows on from it
     if below is not None:
         most = min(most, below)
@@ -48,9 +62,7 @@ def ranges(reader: Reader, *, before: datetime | None, below: int | None, tiles:
         columns = ledger_tables.entries.c
         young = reader.scalar(select(func.min(columns.index)).where(columns["at"] >= before))
         most = most if young is None else min(most, young)
-    start = max((one.end for one in archives.registered(conn)), default=0)
-    last = most // WIDTH * WIDTH
-    return [(first, min(first + tiles * WIDTH, last)) for first in range(start, last, tiles * WIDTH)]
+    return most
 
 
 def archive(tx: Transaction, first: int, end: int, *, desk: Archiving) -> Archive:
@@ -88,13 +100,18 @@ def archive(tx: Transaction, first: int, end: int, *, desk: Archiving) -> Archiv
 def let_go(tx: Transaction, first: int, *, desk: Archiving) -> Archive:
     """Decide that the rows of an archive may leave the database, and say so; `archives.remove` then does it.
 
-    Raises `ErasureHeld` while a legal hold covers one of them or the ledger has to be online, `NotFound` without such
-    an archive.
+    Raises `ErasureHeld` while a legal hold covers one of them or the ledger has to be online, `Conflict` while a stream
+    has not sent them, `NotFound` without such an archive.
     """
     tx.require(Action.LEDGER_ARCHIVE, LEDGER)
     found = next((one for one in archives.registered(tx.connection()) if one.first == first), None)
     if found is None:
         raise NotFound(f"no archive begins at entry {first}")
+    if waiting := streams.behind(tx, found.end):
+        raise Conflict(
+            f"the stream to {', '.join(waiting)} may still need entries below {found.end} from the database",
+            advice="Wait until it has caught up (khatim streams list), or end it: khatim streams remove.",
+        )
     record = _record(tx, found, desk)
     rule = holds.require_disposable(tx, record, rules=desk.rules.retention).rule if record else "gone"
     tx.record(
@@ -123,3 +140,11 @@ def listed(reader: Reader) -> list[Archive]:
     """Return every archive, oldest entries first."""
     reader.require(Action.LEDGER_READ, Resource("ledger", "ledger"))
     return archives.registered(reader.connection())
+
+
+def online(reader: Reader, found: Sequence[Archive]) -> frozenset[int]:
+    """Return where those of *found* begin whose rows are all in the database; the ledger's first entry always is."""
+    columns = ledger_tables.entries.c
+    lasts = [one.end - 1 for one in found]
+    there = frozenset(reader.scalars(select(columns.index).where(columns.index.in_(lasts))))
+    return frozenset(one.first for one in found if one.end - 1 in there)

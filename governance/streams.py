@@ -75,7 +75,10 @@ def judge(
 
 
 def add(tx: Transaction, body: wire.AddSink, *, streams: Streams) -> Sink:
-    """Add a sink; its stream begins within seconds.  Raises `ResidencyRefused` where its zone may not have it."""
+    """Add a sink; its stream begins within seconds.  Raises `ResidencyRefused` where its zone may not have it.
+
+    Raises `EntryArchived` for a start whose entries left the database.
+    """
     tx.require(Action.STREAM_MANAGE, Resource("sink", body.name, zone=body.zone))
     target = body.target.model_dump(exclude_defaults=True)
     transports.check_target(body.transport, target)
@@ -85,6 +88,7 @@ def add(tx: Transaction, body: wire.AddSink, *, streams: Streams) -> Sink:
     decision = _allowed(tx, body.zone, streams)
     checkpoint = stored.checkpoint_at(tx.connection())
     start = body.start if body.start is not None else (checkpoint.size if checkpoint else 0)
+    stored.require_not_archived(tx.connection(), start)  # it could never go on from there
     row = Sink(
         id=tx.new_id(), name=body.name, zone=body.zone, format=body.format, transport=body.transport, target=target,
         start=start, state=ACTIVE, because=body.because, added_by=tx.actor.ref, added_at=tx.now,
@@ -152,6 +156,16 @@ def one(reader: Reader, row: Sink) -> wire.Sink:
     checkpoint = stored.checkpoint_at(reader.connection())
     delivery = reader.scalar(select(Delivery).where(Delivery.sink_id == row.id))
     return told(row, delivery, checkpoint.size if checkpoint else 0)
+
+
+def behind(reader: Reader, end: int) -> list[str]:
+    """Return the sinks that may still need entries below *end*: unsent ones, or those that a new connection repeats."""
+    query = select(Sink, Delivery).outerjoin(Delivery, Delivery.sink_id == Sink.id).where(Sink.state != REMOVED)
+    needed = {
+        row.name: max(row.start, (come.following if come else row.start) - transports.RESENT)
+        for row, come in reader.rows(query.order_by(Sink.name))
+    }
+    return [name for name, first in needed.items() if first < end]
 
 
 def told(row: Sink, delivery: Delivery | None, size: int) -> wire.Sink:

@@ -36,6 +36,10 @@ class Ledger:
         """Return one entry."""
         return self._connection.ask(proofs.Entry, f"/v1/ledger/entries/{int(index)}")
 
+    def archives(self) -> Iterator[proofs.Archive]:
+        """Yield the archives of the ledger, oldest entries first."""
+        return self._connection.pages(proofs.Archive, "/v1/ledger/archives")
+
     def receipt(self, of: int | str, *, wait: float = 0) -> proofs.Receipt:
         """Return the proof that an entry stands in the ledger (RFC 9162): by its index, or by an event of `noting`.
 

@@ -54,9 +54,8 @@ def ledger_archive(
         if not ranges:
             output.say("No further full tiles are that old.")
         if remove and not dry_run:
-            for one in desk.listed(token):
-                if below is None or one.end <= below:
-                    output.say(f"{one.place}: {desk.remove(token, one.first)} rows left the database")
+            for one in desk.removable(token, before=day, below=below):
+                output.say(f"{one.place}: {desk.remove(token, one.first)} rows left the database")
 
 
 def ledger_archives(token: Token, data: Data = Path(".khatim"), *, as_json: Json = False) -> None:

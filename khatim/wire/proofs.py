@@ -84,3 +84,19 @@ class Receipt(Answer):
         default=[], description="the entries that opened later epochs: how one key leads to the next"
     )
     is_witnessed: bool = Field(default=False, description="whether the registry's own policy of witnesses is met")
+
+
+class Archive(Answer):
+    """Entries [first, end) of the ledger in a file; `link` is the SHA-256 of the last one, in hexadecimal.
+
+    `size` and `root` are of the checkpoint that it was made under; `online` says whether its rows are there as well.
+    """
+
+    first: int
+    end: int
+    place: str
+    digest: str
+    link: str
+    size: int
+    root: str
+    online: bool

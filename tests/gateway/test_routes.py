@@ -102,6 +102,7 @@ ROUTES: dict[str, Ask] = {
     "GET /v1/ledger/receipts": ask(Action.LEDGER_READ, zone="", path="/v1/ledger/receipts?event={opening}"),
     "GET /v1/ledger/entries/{index}/receipt": ask(Action.LEDGER_READ, zone="", path="/v1/ledger/entries/0/receipt"),
     f"GET /ledger/{CHECKPOINT}": ask(Action.LEDGER_READ, zone=""),
+    "GET /v1/ledger/archives": ask(Action.LEDGER_READ, zone=""),
     "GET /ledger/endorsed": ask(Action.LEDGER_READ, zone=""),
     "GET /ledger/tile/{path:path}": ask(Action.LEDGER_READ, zone="", path="/ledger/tile/0/000.p/1"),
     "GET /ledger/payload/{digest}": ask(Action.LEDGER_READ, zone="", path=f"/ledger/payload/{digest('none')}"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -11,13 +12,16 @@ import pytest
 
 from audit import archives
 from audit.archives import Archive, ArchiveFolder
-from governance import archiving
+from audit.streams.transports import Places
+from governance import archiving, streams
 from governance.archiving import Archiving
-from khatim.errors import Conflict, ErasureHeld, Forbidden, ResidencyRefused
+from governance.streams import Streams
+from khatim.errors import Conflict, EntryArchived, ErasureHeld, Forbidden, ResidencyRefused
 from tests.audit.ledgers import event_body
+from tests.governance.test_streams import asked
 from tests.support.http import good, problem
 from tests.support.people import ADEL, PAVEL, PETRA, Person
-from tests.support.world import ZONE, World
+from tests.support.world import ONSHORE, ZONE, World
 
 
 @pytest.fixture
@@ -65,6 +69,82 @@ def test_an_archive_is_made_recorded_and_its_rows_go_when_the_ledger_was_online_
     assert remove(world, desk, made) == 0
     problem(world.as_(ADEL).get("/v1/ledger/entries/7"), 410)
     good(world.as_(ADEL).get("/v1/ledger/entries/300"))
+
+
+def stream(world: World, tmp_path: Path, start: int, name: str = "siem") -> None:
+    here = Streams(world.parts.rules.residency, ONSHORE, "ledger.test.khatim", Places(tmp_path / "files", tmp_path))
+    with world.parts.ledger.transaction(PAVEL.actor) as tx:
+        streams.add(tx, asked(name=name, start=start), streams=here)
+
+
+@pytest.mark.parametrize(("following", "waits"), [(0, True), (255, True), (1255, True), (1256, False)])
+def test_what_a_stream_may_still_send_or_repeat_stays_in_the_database(
+    world: World, desk: Archiving, tmp_path: Path, following: int, *, waits: bool
+) -> None:
+    made = make(world, desk)
+    stream(world, tmp_path, 0)
+    world.sql(
+        "INSERT INTO sink_deliveries (sink_id, following, sent, withheld, failures, error, at) "
+        "SELECT id, %s, 0, 0, 0, '', now() FROM sinks", following,
+    )  # fmt: skip
+    world.clock.forward(days=400)
+    if not waits:
+        assert let_go(world, desk) == made
+        return
+    with pytest.raises(Conflict, match="the stream to siem may still need entries below 256") as refused:
+        let_go(world, desk)
+    assert "khatim streams" in refused.value.advice
+    good(world.as_(PAVEL).post("/v1/sinks/siem/removal", {"because": "it is replaced"}))
+    assert let_go(world, desk) == made
+
+
+def test_a_stream_does_not_begin_where_the_entries_have_left(world: World, desk: Archiving, tmp_path: Path) -> None:
+    made = make(world, desk)
+    world.clock.forward(days=400)
+    let_go(world, desk)
+    world.sequence()
+    remove(world, desk, made)
+    with pytest.raises(EntryArchived) as refused:
+        stream(world, tmp_path, 7, "late")
+    assert refused.value.members["archive"] == made.place
+    stream(world, tmp_path, 256, "from-there")
+
+
+def test_archives_are_listed_with_whether_their_rows_are_there(world: World, desk: Archiving) -> None:
+    made, other = make(world, desk), make(world, desk, 256, 512)
+    world.clock.forward(days=400)
+    let_go(world, desk)
+    world.sequence()
+    remove(world, desk, made)
+    first, second = good(world.as_(ADEL).get("/v1/ledger/archives"))["items"]
+
+    assert (first["digest"], first["online"]) == (made.digest, False)
+    assert (second["digest"], second["online"]) == (other.digest, True)
+    assert (first["link"], first["root"]) == (made.link.hex(), made.root.hex())
+
+
+def test_rows_younger_than_asked_are_not_removed(world: World, desk: Archiving) -> None:
+    old = make(world, desk)
+    world.clock.forward(days=10)
+    world.sql("INSERT INTO ledger_outbox (body) SELECT unnest(%s::bytea[])", [event_body(at) for at in range(600, 900)])
+    world.sequence()
+    young = make(world, desk, 256, 768)
+    with world.parts.ledger.reading(PAVEL.actor) as reader:
+        assert archiving.removable(reader, before=None, below=768) == [old, young]
+        assert archiving.removable(reader, before=None, below=767) == [old]
+        assert archiving.removable(reader, before=None, below=255) == []
+
+
+def test_rows_as_young_as_the_day_that_was_asked_are_not_removed(world: World, desk: Archiving) -> None:
+    old, young = make(world, desk), make(world, desk, 256, 512)
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    # As a ledger would stand there that was begun the year before; the rows are those of a superuser.
+    world.sql("ALTER TABLE ledger_entries DISABLE TRIGGER USER")
+    world.sql('UPDATE ledger_entries SET "at" = %s WHERE "index" < 300', day - timedelta(seconds=1))
+    with world.parts.ledger.reading(PAVEL.actor) as reader:
+        assert archiving.removable(reader, before=day, below=None) == [old]
+        assert archiving.removable(reader, before=day - timedelta(seconds=1), below=None) == []
+        assert archiving.removable(reader, before=world.clock(), below=None) == [old, young]
 
 
 def test_a_legal_hold_keeps_rows_in_the_database(world: World, desk: Archiving) -> None:
