@@ -38,9 +38,10 @@ from registry.signing.verification import TrustRoot, verify_bundle
 from runners.zone import verification
 from tests.governance.reports.exported import export_to, meet_the_auditor
 from tests.registry.signing.counter import TOKEN, served
-from tests.support.http import good
+from tests.support.http import good, problem
 from tests.support.people import ADEL, VERA
 from tests.support.postgres import Postgres
+from tests.support.stamps import chain_in, founded
 from tests.support.tokens import MODULE, PIN, make_token
 from tests.support.world import MODEL, VERSION, ZONE, Step, World, Worlds
 
@@ -309,6 +310,19 @@ def test_an_identity_provider_that_is_away_refuses_the_verb_and_changes_nothing(
         body = {"role": "validator", "meaning": "approved for triage"}
         answer: httpx.Response = world.as_(VERA).post(f"{VERSION}/approvals", body)
         assert answer.status_code == 503
+        assert dossier_of(world).approvals == []
+
+
+def test_a_clock_outside_that_is_away_refuses_the_verb_with_advice_and_changes_nothing(
+    own: Worlds, tmp_path: Path
+) -> None:
+    elsewhere = founded(tmp_path / "elsewhere")
+    away = {"url": "http://127.0.0.1:9/tsr", "chain": chain_in(elsewhere, tmp_path / "chain.pem")}
+    signing = {"backend": "embedded", "key": f"k{next(NUMBERS)}", "outside_tsa": away}
+    with own.at(Step.EVALUATED, signing=signing) as world:
+        body = {"role": "validator", "meaning": "approved for triage"}
+        told = problem(world.as_(VERA).post(f"{VERSION}/approvals", body), 503, "unavailable")
+        assert "REQUIRED=false" in told["advice"]
         assert dossier_of(world).approvals == []
 
 
