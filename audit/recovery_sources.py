@@ -10,7 +10,7 @@ import base64
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from audit import entries
 from audit.canonical import canonical
 from audit.checkpoint import Checkpoint
 from audit.merkle import leaf_hash, verify_inclusion
+from audit.sources import UrlSource
 from audit.tiles import WIDTH, TileRef, decode_bundle, payload_path
 from audit.verify import FolderSource, TileSource, ZipSource
 from khatim.errors import LedgerInvalid, Malformed
@@ -126,8 +127,16 @@ def _decoded(bundle: bytes, number: int) -> list[bytes]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[LostEntries]:
-    """Open a folder of tiles, a zip with them (an engagement, too), or a folder of receipts; raises `Malformed`."""
+def opened(source: str | Path) -> Iterator[LostEntries]:
+    """Open a folder of tiles, a zip with them (an engagement, too), the address of a log, or a folder of receipts.
+
+    Raises `Malformed` for anything else.
+    """
+    if isinstance(source, str) and source.startswith(("http://", "https://")):
+        with closing(UrlSource(source)) as log:
+            yield FromTiles(log)
+        return
+    path = Path(source)
     if path.is_dir():
         found = [path.joinpath(name).parent for name in _CHECKPOINTS if path.joinpath(name).is_file()]
         yield FromTiles(FolderSource(found[0])) if found else FromReceipts(path)

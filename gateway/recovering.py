@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from audit import recovery, recovery_sources, recovery_work
 from audit.checkpoint import Checkpoint
@@ -35,18 +34,18 @@ class Desk:
     authenticator: Authenticator
     bench: Workbench
 
-    def plan(self, source: Path | None) -> Plan:
+    def plan(self, source: str | None) -> Plan:
         """Say what is missing and what would be done; changes nothing."""
         with _opened(source) as lost, recovery_work.leading(composition.urls_of(self.settings).sequencer) as conn:
             return recovery_work.plan(conn, self.bench, lost)
 
-    def request(self, token: str, source: Path | None, *, because: str) -> tuple[uuid.UUID, Plan]:
+    def request(self, token: str, source: str | None, *, because: str) -> tuple[uuid.UUID, Plan]:
         """Ask for what the plan says, as the person whose *token* it is; return the recovery's identifier."""
         planned = self.plan(source)
         with self.ledger.transaction(self._person(token)) as tx:
             return recovery.request(tx, planned, because=because), planned
 
-    def confirm(self, token: str, number: uuid.UUID, source: Path | None) -> tuple[Checkpoint, Plan]:
+    def confirm(self, token: str, number: uuid.UUID, source: str | None) -> tuple[Checkpoint, Plan]:
         """Confirm the recovery as a second person, and carry it out; return the checkpoint the ledger goes on from."""
         url = composition.urls_of(self.settings).sequencer
         with _opened(source) as lost, recovery_work.leading(url) as conn:
@@ -81,5 +80,5 @@ def opened(settings: Settings) -> Iterator[Desk]:
         engine.dispose()
 
 
-def _opened(source: Path | None) -> AbstractContextManager[LostEntries | None]:
+def _opened(source: str | None) -> AbstractContextManager[LostEntries | None]:
     return nullcontext() if source is None else recovery_sources.opened(source)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 recover_app = typer.Typer(help="Bring a ledger back that lost its end (after a restore).", no_args_is_help=True)
 Data = Annotated[Path, typer.Option("--data", envvar="KHATIM_DATA", help="The installation's folder.")]
 Source = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--from", exists=True, help="A copy of the ledger (folder, zip, engagement) or a folder of kept receipts."
+        "--from", help="A copy of the ledger (folder, zip, engagement, address) or a folder of kept receipts."
     ),
 ]
 Token = Annotated[str, typer.Option("--token", envvar="KHATIM_TOKEN", help="Your own bearer token.")]

@@ -43,6 +43,7 @@ from khatim.errors import (
 from khatim.vocabulary import Action, Actor, ActorKind, Decision, Resource
 from tests.audit.ledgers import OPENED, ORIGIN, SIGNER, LedgerDatabase, event_body, signer_named
 from tests.audit.test_sequencer import numbers_in, running, wait_until
+from tests.support.webserver import serving
 
 LAYLA, OMAR, NOOR = (Actor(f"p-{name}", ActorKind.PERSON) for name in ("layla", "omar", "noor"))
 DECIDED = Decided(LAYLA.ref, OMAR.ref, "the volume was restored from the backup of Sunday")
@@ -88,7 +89,7 @@ class Restored:
             pass
         sequencer.close()
 
-    def plan(self, source: Path | None = None) -> Plan:
+    def plan(self, source: str | Path | None = None) -> Plan:
         """Look, with or without a copy."""
         with recovery_work.leading(self.ledger.url("khatim_sequencer")) as conn:
             if source is None:
@@ -96,7 +97,7 @@ class Restored:
             with recovery_sources.opened(source) as lost:
                 return recovery_work.plan(conn, self.bench, lost)
 
-    def recover(self, source: Path | None = None, decided: Decided = DECIDED) -> Checkpoint:
+    def recover(self, source: str | Path | None = None, decided: Decided = DECIDED) -> Checkpoint:
         """Plan and carry out."""
         with recovery_work.leading(self.ledger.url("khatim_sequencer")) as conn:
             if source is None:
@@ -177,6 +178,22 @@ def test_entries_that_prove_are_put_back_as_they_were(restored: Restored) -> Non
     assert numbers_in(restored.ledger) == [*range(600), 999], "none twice, none missing"
     report = restored.verify()
     assert (report.size, [epoch.number for epoch in report.epochs]) == (602, [1])
+
+
+def test_entries_are_put_back_from_the_address_of_a_mirror(restored: Restored) -> None:
+    with serving(restored.copy) as address:
+        assert restored.plan(address).way is Way.IMPORT
+        assert restored.recover(address).size == 601
+    assert numbers_in(restored.ledger) == list(range(600))
+    assert restored.verify().size == 601
+
+
+def test_an_address_where_no_log_is_changes_nothing(restored: Restored) -> None:
+    with serving(restored.copy / "tile") as address, pytest.raises(LedgerInvalid, match=r"missing|hand"):
+        restored.recover(address)
+    with pytest.raises(Unavailable):
+        restored.plan("http://127.0.0.1:9/ledger")
+    assert restored.verify().size == 401
 
 
 def test_a_copy_that_grew_on_is_taken_up_to_what_is_known(restored: Restored, tmp_path: Path) -> None:

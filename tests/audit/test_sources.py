@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-import functools
-import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +16,7 @@ from audit.verify import Demands, verify_ledger
 from khatim.errors import AlreadyExists, LedgerInvalid, Malformed, StoreFull, Unavailable
 from khatim.vocabulary import Digest
 from tests.audit.ledgers import OPENED, ORIGIN, SIGNER, MemoryLedger, chained, event_body, exported, ledger_of
+from tests.support.webserver import serving
 
 PAYLOAD = b'{"rows":"' + b"x" * 70_000 + b'"}'
 BODIES = [
@@ -39,22 +36,12 @@ def written(ledger: MemoryLedger, folder: Path) -> Path:
     return folder
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the server's own name for it
-        """Say nothing."""
-
-
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """Yield a folder and the address under which a plain web server serves it."""
     folder = written(WHOLE, tmp_path / "served")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(folder) as address:
+        yield folder, address
 
 
 @pytest.fixture(params=["folder", "zip", "address"])

@@ -3,38 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
-from registry.signing.authority import Authority
 from registry.signing.identity import IdentityPolicy
 from tests.governance.reports.exported import Exported, take_home
-from tests.outside.office import INSTANCE, Office
+from tests.outside.office import INSTANCE, ISSUER, Clock, Office, founded, now
 from tests.outside.tools import compiled
 from tests.support.world import DEMO, Step, Worlds
-
-
-def now() -> datetime:
-    """Return the present moment; outside tools compare with real time."""
-    return datetime.now(UTC)
 
 
 @pytest.fixture(scope="session")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """Yield an authority with its trust files; tests add what they sign."""
-    folder = Path(tmp_path_factory.mktemp("office"))
-    authority = Authority.create(folder / "authority", INSTANCE, now)
-    yield Office.opened(authority, folder, now)
-    authority.close()
+    with founded(Path(tmp_path_factory.mktemp("office"))) as office:
+        yield office
 
 
 @pytest.fixture(scope="session")
-def policy(office: Office) -> IdentityPolicy:
-    return IdentityPolicy.of_instance(INSTANCE, office.who.issuer)
+def policy() -> IdentityPolicy:
+    return IdentityPolicy.of_instance(INSTANCE, ISSUER)
 
 
 @pytest.fixture(scope="session")
@@ -60,5 +51,5 @@ def verify_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def clock() -> Callable[[], datetime]:
+def clock() -> Clock:
     return now

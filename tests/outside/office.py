@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,19 @@ class Office:
         pen = Shifted(self.authority, AGENT, ISSUER, self.clock)
         pen.shift = late
         return pen.sign(statement)
+
+
+def now() -> datetime:
+    """Return the present moment; outside tools compare with real time."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def founded(folder: Path) -> Iterator[Office]:
+    """Yield a new authority with its trust files, all in *folder*."""
+    authority = Authority.create(folder / "authority", INSTANCE, now)
+    yield Office.opened(authority, folder, now)
+    authority.close()
 
 
 def edited(bundle: str, edit: Edit) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +16,22 @@ from registry.signing.identity import IdentityPolicy
 from registry.signing.verification import verify_bundle
 from tests.outside import tools
 from tests.outside.forgeries import ACCEPTS, CONTENT, FORGERIES
-from tests.outside.office import AGENT, Office, passed
+from tests.outside.office import AGENT, Office, founded, passed
 from tests.outside.tools import Done, holds, refuses
 
 TOOLS = ("sigstore-python", "cosign", "sigstore-js")
 
 
 @pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """Yield an office of this module's own: how a tool names a forged proof depends on where in the log it stands."""
+    with founded(Path(tmp_path_factory.mktemp("forged"))) as office:
+        yield office
+
+
+@pytest.fixture(scope="module")
 def honest(office: Office) -> str:
-    for _ in range(4):  # a tree of some size, so that the proof has hashes
+    for _ in range(5):  # to entry 6 of 7: its proof has two hashes, that of entry 1 three
         office.sign(passed(CONTENT))
     return office.sign(passed(CONTENT))
 

@@ -24,8 +24,7 @@ from registry.signing.outside_clock import OutsideClock
 from registry.signing.signer import LocalSigner
 from registry.signing.verification import verify_bundle
 from tests.outside import tools
-from tests.outside.conftest import now
-from tests.outside.office import AGENT, INSTANCE, ISSUER, Office, passed, stamps
+from tests.outside.office import AGENT, INSTANCE, ISSUER, Office, now, passed, stamps
 from tests.outside.tools import holds
 from tests.support.stamps import by, founded, serving
 
