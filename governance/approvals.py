@@ -47,7 +47,7 @@ def approve(  # noqa: PLR0913 - an approval is who, in which role, meaning what,
         raise SeparationOfDuties(decision.reason, advice=decision.advice, role=role.value, **decision.as_members())
     binding = gates.binding_of(rules.gates, Transition.PRODUCTION, known)
     mine = (one for one in known.approvals if one.approver == tx.actor.ref and one.role is role)
-    if any(one.binding == binding and one.is_live(tx.now) for one in mine):
+    if any(one.binding == binding and one.is_voice(tx.now) for one in mine):
         raise Conflict(f"you approved {path} as {role.value} already")
     expires = tx.now + timedelta(days=valid_days)
     predicate = {

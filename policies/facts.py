@@ -93,6 +93,10 @@ class Approval:
         is_revoked = self.revoked_at is not None and self.revoked_at <= at
         return self.is_signed and self.at <= at < self.expires and not is_revoked
 
+    def is_voice(self, at: datetime) -> bool:
+        """Whether somebody who asks at *at* has spoken: also when it was given while they waited for their turn."""
+        return self.is_live(max(at, self.at))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:

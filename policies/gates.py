@@ -108,7 +108,7 @@ def _separated(gates: Gates, which: Separation, reason: str) -> Decision:
 
 def _is_other_voice(one: Approval, facts: Facts, approver: str, role: Role, at: datetime) -> bool:
     is_same_version = one.binding.version == facts.digest and one.binding.zone == facts.zone
-    return one.approver == approver and one.role is not role and is_same_version and one.is_live(at)
+    return one.approver == approver and one.role is not role and is_same_version and one.is_voice(at)
 
 
 def gate_of(gates: Gates, transition: Transition, facts: Facts) -> dict[str, Requirement]:

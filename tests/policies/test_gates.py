@@ -259,6 +259,9 @@ def test_the_approver_learns_why_not(bundle: PolicyBundle) -> None:
         assert decision.policy == str(bundle.digest)
     again = may_approve(bundle.gates, facts, "noura", Role.VALIDATOR, NOW)
     assert (again.allowed, again.rule) == (False, "separation/two-roles")
+    # Who asked a moment before their other approval was given, and had to wait for their turn, has spoken all the same.
+    waited = may_approve(bundle.gates, facts, "noura", Role.VALIDATOR, NOW - timedelta(days=10))
+    assert (waited.allowed, waited.rule) == (False, "separation/two-roles")
     assert may_approve(bundle.gates, facts, "noura", Role.PRIVACY_OFFICER, NOW)
     assert may_approve(bundle.gates, facts, "aisha", Role.VALIDATOR, NOW)
 

@@ -112,9 +112,9 @@ class Process:
         (self.port,) = free_ports(1)
         self._running: subprocess.Popen[bytes] | None = None
 
-    def start(self, token: str = "", *, within_s: float = 60) -> None:
+    def start(self, token: str = "") -> None:
         with (self._folder.parent / "agent.log").open("ab") as log:
-            self._running = subprocess.Popen(
+            running = self._running = subprocess.Popen(
                 [
                     sys.executable, "-m", "khatim", "agent", "run", "--server", self._server,
                     "--data", str(self._folder), "--port", str(self.port),
@@ -122,7 +122,9 @@ class Process:
                 env={**os.environ, "KHATIM_ENROL_TOKEN": token},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        until(lambda: self.answers("/v2/health/live") == 200, "the agent does not start", within_s)
+        ended = "the agent does not start"
+        until(lambda: running.poll() is not None or self.answers("/v2/health/live") == 200, ended)
+        assert running.poll() is None, ended
 
     def kill(self) -> None:
         if self._running is not None:
