@@ -210,6 +210,10 @@ class Ledger:
         self.refusals = refusals or Refusals()
         self.copies = Copies()
 
+    def judge_by(self, access: Access) -> None:
+        """Let *access* decide in whatever is opened from now on; what is open ends by what it began with."""
+        self._access = access
+
     def settle(self, timeout_s: float = 5.0) -> None:
         """Wait until what was committed before now stands in the ledger; raises `Unavailable` when it lags."""
         outbox.await_place(self._engine, timeout_s)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -21,6 +23,7 @@ from gateway import (
     hold_routes,
     housekeeping,
     people_routes,
+    policy_routes,
     problems,
     service_routes,
     sigstore_routes,
@@ -31,6 +34,7 @@ from gateway.certifying import Certifier
 from gateway.composition import Parts
 from gateway.console import language, pages, visits
 from gateway.middleware import FrontDoor, HeadOfLedger
+from gateway.policy_following import Keeper
 from gateway.publishing import witness_policy_of
 from gateway.sign_in import Authenticator
 from gateway.sources import Sources
@@ -61,6 +65,22 @@ def create(parts: Parts) -> FastAPI:
         middleware=[Middleware(HeadOfLedger), Middleware(FrontDoor, max_body=parts.settings.max_body)],
     )
     app.state.authenticate = parts.authenticator
+    _hand_out(app, parts)
+    app.state.keeper = Keeper(parts, functools.partial(_hand_out, app))
+    app.state.error_page = visits.error_page
+    problems.install(app)
+    for module in (
+        audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
+        people_routes, hold_routes, stream_routes, sigstore_routes, exception_routes, access_routes,
+        archive_routes, policy_routes,
+    ):  # fmt: skip
+        app.include_router(module.router)
+    app.include_router(pages.router)
+    return app
+
+
+def _hand_out(app: FastAPI, parts: Parts) -> None:
+    """Let routes depend on *parts*, by type: all at once, so that no request meets some of two kinds."""
     app.state.parts = {
         Ledger: parts.ledger,
         Showing: Showing(parts.settings.ledger.public, witness_policy_of(parts.settings)),
@@ -76,16 +96,6 @@ def create(parts: Parts) -> FastAPI:
         Streams: _streams(parts),
         Parts: parts,
     }
-    app.state.error_page = visits.error_page
-    problems.install(app)
-    for module in (
-        audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
-        people_routes, hold_routes, stream_routes, sigstore_routes, exception_routes, access_routes,
-        archive_routes,
-    ):  # fmt: skip
-        app.include_router(module.router)
-    app.include_router(pages.router)
-    return app
 
 
 def _streams(parts: Parts) -> Streams:

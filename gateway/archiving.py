@@ -12,7 +12,7 @@ from datetime import datetime
 from audit import archives, direct
 from audit.archives import Archive, ArchiveFolder
 from audit.transaction import Ledger, utc_now
-from gateway import composition
+from gateway import composition, policy_keeping
 from gateway.instance import Instance
 from gateway.sign_in import Authenticator
 from gateway.standings import Standings
@@ -86,7 +86,7 @@ def opened(settings: Settings) -> Iterator[Desk]:
     instance = Instance(settings.data)
     engine = composition.engine_for(composition.urls_of(settings).service)
     try:
-        rules = PolicyBundle.load(overlay=settings.policies)
+        rules = policy_keeping.loaded(settings)
         ledger = composition.ledger_of(settings, engine, rules)
         issuer = TokenIssuer(instance.signing_key("tokens"), settings.instance)
         authenticator = Authenticator(

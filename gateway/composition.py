@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine, create_engine
 
@@ -11,7 +11,7 @@ from audit.checkpoint import NoteSigner
 from audit.floods import Floods
 from audit.floods_telling import Refusals
 from audit.transaction import Clock, Ledger, utc_now
-from gateway import signing
+from gateway import policy_keeping, signing
 from gateway.disks import reserve_of
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
@@ -54,6 +54,11 @@ class Parts:
     local_tokens: LocalTokens
     eraser: Eraser
     sources: Sources
+
+    def under(self, rules: PolicyBundle) -> Parts:
+        """Return the parts with other rules; the ledger, which is the same, asks them from now on."""
+        self.ledger.judge_by(rules.access)
+        return replace(self, rules=rules, eraser=Eraser(self.vault, holds_of(rules)))
 
     @property
     def vault(self) -> Vault:
@@ -107,7 +112,7 @@ def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = ut
     """Build the parts of one server process."""
     instance = Instance(settings.data)
     instance.prepare()
-    rules = PolicyBundle.load(overlay=settings.policies)
+    rules = policy_keeping.loaded(settings)
     engine = engine or engine_for(urls_of(settings).service)
     eraser = Eraser(instance.vault(settings.tombstones), holds_of(rules))
     ledger = ledger_of(settings, engine, rules, clock)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker does beside its requests: at the start it repeats erasures and tells what was done to the authority.
 
-Meanwhile it tells the counts of refusals, and ends the approvals and waivers whose time is over.
+Meanwhile it follows the rules in force, tells the counts of refusals, and ends what has run out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from audit.transaction import Ledger
 from gateway.composition import Parts
+from gateway.policy_following import Keeper
 from governance import sweeping
 from khatim.errors import KhatimError
 from registry import authority_history, erasure
@@ -48,12 +49,14 @@ def lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[No
     """
 
     @asynccontextmanager
-    async def live(_: FastAPI) -> AsyncIterator[None]:
+    async def live(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(erasure.repeat, parts.ledger, parts.vault)
         # Asked of the office, not read: a worker may be an account that cannot look into the authority's folder.
         await run_in_threadpool(lambda: authority_history.tell(parts.ledger, parts.office.record))
+        keeper: Keeper = app.state.keeper
+        await run_in_threadpool(keeper.refresh)
         stop = threading.Event()
-        thread = threading.Thread(target=_keep, args=(parts.ledger, stop), daemon=True)
+        thread = threading.Thread(target=_keep, args=(parts.ledger, keeper, stop), daemon=True)
         thread.start()
         try:
             yield
@@ -71,9 +74,18 @@ def _sweep(ledger: Ledger) -> None:
         _log.exception("what has run out is not ended yet")
 
 
-def _keep(ledger: Ledger, stop: threading.Event) -> None:
+def _refresh(keeper: Keeper) -> None:
+    try:
+        keeper.refresh()
+        keeper.tell()
+    except Exception:  # noqa: BLE001 - the rules that are loaded go on; a change that nobody signed is not applied
+        _log.exception("the rules in force cannot be loaded or told")
+
+
+def _keep(ledger: Ledger, keeper: Keeper, stop: threading.Event) -> None:
     swept = 0.0
     while not stop.wait(EVERY_S):
+        _refresh(keeper)
         if time.monotonic() - swept >= sweeping.EVERY_S:
             swept = time.monotonic()
             _sweep(ledger)

@@ -14,14 +14,13 @@ from audit.recovery import Plan
 from audit.recovery_sources import LostEntries
 from audit.recovery_work import Workbench
 from audit.transaction import Ledger, utc_now
-from gateway import composition
+from gateway import composition, policy_keeping
 from gateway.instance import Instance
 from gateway.keepers import keepers_of
 from gateway.sign_in import Authenticator
 from gateway.standings import Standings
 from khatim.settings import Settings
 from khatim.vocabulary import Actor
-from policies.loading import PolicyBundle
 from runners.agents import TokenIssuer
 
 
@@ -64,7 +63,7 @@ def opened(settings: Settings) -> Iterator[Desk]:
     instance = Instance(settings.data)
     engine = composition.engine_for(composition.urls_of(settings).service)
     try:
-        ledger = composition.ledger_of(settings, engine, PolicyBundle.load(overlay=settings.policies))
+        ledger = composition.ledger_of(settings, engine, policy_keeping.loaded(settings))
         issuer = TokenIssuer(instance.signing_key("tokens"), settings.instance)
         vault = instance.vault(settings.tombstones)
         signer = composition.ledger_signer(settings, instance)

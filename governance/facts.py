@@ -95,7 +95,7 @@ def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
         tags=frozenset(version.tags),
         inherited_tags=lineage.tags_of(nodes),
         datasets=frozenset(Digest.parse(node.digest) for node in nodes if node.kind == "dataset"),
-        files=tuple(_file(file, rules) for file in version.files),
+        files=files_of(version, rules),
         evidence=tuple(
             _evidence(row, version, nodes[0].statements, court) for row in queries.evidence_of(reader, version.ref)
         ),
@@ -112,6 +112,11 @@ def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
         is_revoked=version.revoked_because is not None or not court.allows(bytes_of(version, nodes)),
         is_suspended=any(row.state == "suspended" for row in approvals),
     )
+
+
+def files_of(version: ModelVersion, rules: PolicyBundle) -> tuple[values.FileFact, ...]:
+    """Return what the formats of a version's files allow."""
+    return tuple(_file(file, rules) for file in version.files)
 
 
 def _file(file: dict[str, object], rules: PolicyBundle) -> values.FileFact:

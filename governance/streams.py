@@ -44,7 +44,7 @@ class Streams:
 
 
 def judge(
-    rules: ResidencyRules, home: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    followed: Callable[[], ResidencyRules], home: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Callable[[str, str], Decision]:
     """Return what decides whether an entry of one zone may go to a sink in another.
 
@@ -52,6 +52,7 @@ def judge(
     """
 
     def decide(origin: str, target: str) -> Decision:
+        rules = followed()
         if not (origin or home):
             return Decision(
                 allowed=False,
@@ -181,7 +182,7 @@ def told(row: Sink, delivery: Delivery | None, size: int) -> wire.Sink:
 
 
 def _allowed(tx: Transaction, zone: str, streams: Streams) -> Decision:
-    decision = judge(streams.rules, streams.home, lambda: tx.now)("", zone)
+    decision = judge(lambda: streams.rules, streams.home, lambda: tx.now)("", zone)
     if not decision:
         raise ResidencyRefused(decision.reason, advice=decision.advice, to=zone, **decision.as_members())
     return decision

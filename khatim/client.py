@@ -29,6 +29,7 @@ from khatim.calls.operation import Deployments, Findings, Monitors
 from khatim.calls.people import People
 from khatim.calls.proof import Engagements, Ledger
 from khatim.calls.revocations import Revocations
+from khatim.calls.rules import Policies
 from khatim.calls.streams import Streams
 from khatim.calls.training import Authorisations, Trainings
 from khatim.calls.transfers import Transfers
@@ -68,6 +69,7 @@ class Client:
         self.jobs = Jobs(self.connection)
         self.access = Access(self.connection)
         self.people = People(self.connection)
+        self.policies = Policies(self.connection)
         self.revocations = Revocations(self.connection)
         self.holds = Holds(self.connection)
         self.streams = Streams(self.connection)

@@ -15,6 +15,7 @@ import audit.ledger_tables
 import audit.streams.tables
 import governance.access_tables
 import governance.hold_tables
+import governance.policy_tables
 import governance.tables
 import governance.waiver_tables
 import registry.authority_tables

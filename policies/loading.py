@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
 import yaml
@@ -31,6 +32,7 @@ from policies.assignments import Assignments
 from policies.conditions import Conditions
 from policies.formats import Formats
 from policies.grants import read_grants
+from policies.overlaid import OVERLAY, YAML_FILES, check_overlay, text_of, texts_of, write_overlay
 from policies.requirements import Gates
 from policies.residency import ResidencyRules
 from policies.retention import Retention
@@ -40,19 +42,6 @@ from policies.zones import Zones, ZonesFile
 
 HERE: Final = Path(__file__).parent
 DEMO: Final = HERE / "overlays" / "demo"
-_YAML_FILES: Final = (
-    "zones.yaml",
-    "transfers.yaml",
-    "gates.yaml",
-    "formats.yaml",
-    "runtime.yaml",
-    "conditions.yaml",
-    "retention.yaml",
-    "assignments.yaml",
-)
-_OVERLAY_FILES: Final = frozenset({*_YAML_FILES, "roles.csv"})
-_MAX_BYTES: Final = 4 * 1024 * 1024
-
 _T = TypeVar("_T")
 _Path = tuple[str, ...]
 
@@ -102,21 +91,10 @@ def _merge(base: Any, patch: Any) -> Any:
     return merged
 
 
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise Misconfigured(f"{path.name}: larger than {_MAX_BYTES} bytes, which no policy is")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise Misconfigured(f"{path.name}: not found in {path.parent}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{path.name}: cannot be read: {error}") from error
-
-
 def _document(path: Path, label: str) -> _Document:
     """Read one YAML file; *label* is its name in messages."""
     try:
-        loader = _Core(_text(path))
+        loader = _Core(text_of(path))
         try:
             root = loader.get_single_node()
             places: dict[_Path, str] = {(): label}
@@ -200,7 +178,10 @@ def load_runtime(folder: Path | None = None, overlay: Path | None = None) -> Run
 
 @dataclass(frozen=True, slots=True)
 class PolicyBundle:
-    """All rules of an installation, read once and never changed.  `canonical` are the bytes that `digest` is over."""
+    """All rules of an installation, read once and never changed.
+
+    `canonical` are the bytes that `digest` is over, `overlay` the texts by name that were laid over the shipped files.
+    """
 
     digest: Digest
     # The digest names the bundle; nobody wants all its rules in a log line.
@@ -213,6 +194,7 @@ class PolicyBundle:
     runtime: RuntimePolicy = field(repr=False)
     retention: Retention = field(repr=False)
     assignments: Assignments = field(repr=False)
+    overlay: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def load(cls, folder: Path | None = None, overlay: Path | None = None) -> PolicyBundle:
@@ -225,13 +207,13 @@ class PolicyBundle:
 
         home = folder or HERE
         if overlay is not None:
-            _check_overlay(overlay)
-        documents = {name: _document_of(name, home, overlay) for name in _YAML_FILES}
-        model = _text(home / "access.conf")
+            check_overlay(overlay)
+        documents = {name: _document_of(name, home, overlay) for name in YAML_FILES}
+        model = text_of(home / "access.conf")
         conditions = _decode(Conditions, documents["conditions.yaml"])
-        grants = read_grants(_text(home / "roles.csv"), conditions=conditions.conditions)
+        grants = read_grants(text_of(home / "roles.csv"), conditions=conditions.conditions)
         if overlay is not None and (overlay / "roles.csv").exists():
-            grants += read_grants(_text(overlay / "roles.csv"), f"{overlay.name}/roles.csv", conditions.conditions)
+            grants += read_grants(text_of(overlay / "roles.csv"), f"{overlay.name}/roles.csv", conditions.conditions)
         canonical = json.dumps(
             {
                 **{name: document.values for name, document in documents.items()},
@@ -257,15 +239,15 @@ class PolicyBundle:
             runtime=replace(_decode(RuntimePolicy, documents["runtime.yaml"]), policy=str(digest)),
             retention=_decode(Retention, documents["retention.yaml"]),
             assignments=replace(_decode(Assignments, documents["assignments.yaml"]), policy=str(digest)),
+            overlay=texts_of(overlay) if overlay else {},
         )
 
-
-def _check_overlay(overlay: Path) -> None:
-    if not overlay.is_dir():
-        raise Misconfigured(f"the policy overlay {overlay} is not a folder")
-    if strange := sorted(path.name for path in overlay.iterdir() if path.name not in _OVERLAY_FILES):
-        known = ", ".join(sorted(_OVERLAY_FILES))
-        raise Misconfigured(f"{overlay.name}/{strange[0]}: an overlay may hold {known} and nothing else")
+    @classmethod
+    def of_files(cls, files: Mapping[str, str]) -> PolicyBundle:
+        """Read the shipped rules under an overlay of *files*, texts by name; raises `Misconfigured`."""
+        with TemporaryDirectory(prefix="khatim-policy-") as folder:
+            overlay = write_overlay(Path(folder) / OVERLAY, files)
+            return cls.load(overlay=overlay)
 
 
 def _built(kind: type[_T], document: _Document, *parts: Any) -> _T:

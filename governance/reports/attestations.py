@@ -22,6 +22,7 @@ _WORDS = {
     statements.APPROVAL: "approval",
     statements.WAIVER: "waiver",
     statements.ASSIGNMENT: "role assignment",
+    statements.POLICY: "policy change",
     statements.DEPLOYMENT: "deployment",
 }
 _ABOUT_MAX = 80

@@ -60,8 +60,7 @@ def root_of(folder: Path, file: Path | None, *, new: bool = False) -> KeyStore:
 
 def told(held: Custody) -> str:
     """Tell the ledger what the authority's history has new, if the database answers; say which it was."""
-    from gateway import composition, supervisor
-    from policies.loading import PolicyBundle
+    from gateway import composition, policy_keeping, supervisor
     from registry import authority_history
 
     later = "the ledger will be told at the next start: it stands in the authority's history until then"
@@ -69,7 +68,7 @@ def told(held: Custody) -> str:
         return later  # the embedded database runs with the server
     engine = composition.engine_for(composition.urls_of(held.settings).service)
     try:
-        ledger = composition.ledger_of(held.settings, engine, PolicyBundle.load(overlay=held.settings.policies))
+        ledger = composition.ledger_of(held.settings, engine, policy_keeping.loaded(held.settings))
         return f"the ledger was told ({authority_history.tell(ledger, held.record)} new entries)"
     except KhatimError:
         return later

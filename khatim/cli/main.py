@@ -17,6 +17,7 @@ from khatim.cli import (
     ledger,
     models,
     people,
+    policing,
     revoking,
     server,
     streams,
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 for module in (
     server, agents, data, models, auditing, ledger, authority, witness, verifying, revoking, people, transfers, streams,
-    waiving, accessing,
+    waiving, accessing, policing,
 ):  # fmt: skip
     module.install(app)
 

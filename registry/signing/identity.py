@@ -29,6 +29,7 @@ DEFAULT_ATTESTERS: Mapping[str, Sequence[str]] = {
     statements.APPROVAL: ("person/*",),
     statements.WAIVER: ("person/*",),
     statements.ASSIGNMENT: ("person/*",),
+    statements.POLICY: ("person/*",),
     statements.DEPLOYMENT: ("service/*",),
     statements.ENGAGEMENT: ("service/*",),
     statements.REVOCATIONS: ("service/registry",),

@@ -38,6 +38,7 @@ from tests.support.world import (
 
 GRANTS = read_grants((Path(__file__).parents[2] / "policies" / "roles.csv").read_text(encoding="utf-8"))
 BECAUSE = {"because": "the test says so"}
+RULES = {"roles.csv": "p, auditor, *, oncology, version.approve, deny\n"}
 READ = Action.READ
 A_VERSION = "/v1/models/{namespace}/{name}/versions/{number}"
 NOT_FOR_YOU = "is not visible to you"
@@ -249,6 +250,17 @@ ROUTES: dict[str, Ask] = {
         Action.ACCESS_EXPLAIN,
         path=f"/v1/access/explanation?person=p-x&action=read&resource=version:oncology/malignancy@1&zone={ZONE}",
     ),
+    "GET /v1/policy/overlay": ask(READ, zone=""),
+    "POST /v1/policy/simulation": ask(READ, zone="", body={"files": {}, "limit": 1}),
+    "GET /v1/policy/changes": ask(),
+    "GET /v1/policy/changes/{name}": ask(READ, zone="", path="/v1/policy/changes/{change}"),
+    "POST /v1/policy/changes": ask(Action.POLICY_PROPOSE, zone="", body={"files": RULES, **BECAUSE}),
+    "POST /v1/policy/changes/{name}/approval": ask(
+        READ, Action.POLICY_APPROVE, zone="", path="/v1/policy/changes/{change}/approval", body=BECAUSE
+    ),
+    "POST /v1/policy/changes/{name}/withdrawal": ask(
+        READ, Action.POLICY_WITHDRAW, zone="", path="/v1/policy/changes/{other_change}/withdrawal", body=BECAUSE
+    ),
     "GET /v1/sinks": ask(Action.LEDGER_READ, zone=""),
     "POST /v1/sinks": ask(Action.STREAM_MANAGE, body={**SINK, "name": "siem-new"}),
     "POST /v1/sinks/{name}/pause": ask(Action.STREAM_MANAGE, path="/v1/sinks/siem/pause", body=BECAUSE),
@@ -429,7 +441,12 @@ def scene(worlds: Worlds) -> Iterator[Scene]:
         omar = world.as_(person("Omar", Role.ACCESS_ADMINISTRATOR))
         good(omar.post(f"/v1/access/roles/{kept}/approval", BECAUSE))
         review = good(omar.post("/v1/access/reviews", BECAUSE))["id"]
+        change, other_change = (
+            good(pavel.post("/v1/policy/changes", {"files": RULES, **BECAUSE}))["id"] for _ in range(2)
+        )
         names = {
+            "change": change,
+            "other_change": other_change,
             "given": given,
             "kept": kept,
             "review": review,

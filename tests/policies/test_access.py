@@ -58,6 +58,9 @@ GRANTED: dict[Role, set[Action]] = {
         Action.WAIVER_REQUEST,
     },
     Role.PRIVACY_OFFICER: {
+        Action.POLICY_PROPOSE,
+        Action.POLICY_APPROVE,
+        Action.POLICY_WITHDRAW,
         Action.ROLE_REQUEST,
         Action.HOLD_PLACE,
         Action.HOLD_RELEASE,
@@ -79,6 +82,9 @@ GRANTED: dict[Role, set[Action]] = {
         Action.LEDGER_RECOVER,
     },
     Role.MODEL_RISK_APPROVER: {
+        Action.POLICY_PROPOSE,
+        Action.POLICY_APPROVE,
+        Action.POLICY_WITHDRAW,
         Action.ROLE_REQUEST,
         Action.HOLD_PLACE,
         Action.HOLD_RELEASE,
@@ -99,6 +105,8 @@ GRANTED: dict[Role, set[Action]] = {
         Action.LEDGER_RECOVER,
     },
     Role.PLATFORM_ENGINEER: {
+        Action.POLICY_PROPOSE,
+        Action.POLICY_WITHDRAW,
         Action.ROLE_REQUEST,
         Action.LEDGER_READ,
         Action.STREAM_MANAGE,

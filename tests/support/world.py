@@ -28,6 +28,7 @@ from audit.clock import ClockGuard
 from audit.sequencer import Sequencer
 from gateway import app, composition
 from gateway.composition import Parts
+from gateway.policy_following import Keeper
 from gateway.sign_in import Authenticator
 from gateway.standings import Standings
 from khatim import tokens
@@ -113,6 +114,7 @@ class World:
     postgres: Postgres
     database: str
     memory: Memory
+    app: FastAPI
     _seen: int = field(default=0)
 
     # -- callers --
@@ -189,6 +191,14 @@ class World:
     def refusals(self) -> list[Json]:
         """Return those events of `told` in which a rule said no."""
         return [event for event in self.told() if str(event["kind"]).endswith(".refused")]
+
+    def follow(self) -> bool:
+        """Let the worker come to the rules in force, as it does each second; return whether they are others."""
+        keeper: Keeper = self.app.state.keeper
+        is_other = keeper.refresh()
+        keeper.tell()
+        self.parts = keeper.parts
+        return is_other
 
     def sequence(self) -> int:
         """Let every waiting event take its place in the ledger; return how many there were."""
@@ -390,10 +400,11 @@ class Worlds:
         clock = Clock()
         engine = self._postgres.engine(database)
         parts = self._parts(engine, clock, policies, settings)
-        transport = InProcess(self._mounted(parts), self._portal)
+        mounted = self._mounted(parts)
+        transport = InProcess(mounted, self._portal)
         try:
             with httpx.Client(transport=transport, base_url=BASE) as http:
-                world = World(parts, clock, http, self._postgres, database, memory)
+                world = World(parts, clock, http, self._postgres, database, memory, mounted)
                 world.told()  # what the template told is not news
                 yield world
         finally:

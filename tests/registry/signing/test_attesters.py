@@ -39,6 +39,7 @@ MAY = {
     statements.APPROVAL: PEOPLE,
     statements.WAIVER: PEOPLE,
     statements.ASSIGNMENT: PEOPLE,
+    statements.POLICY: PEOPLE,
     statements.ENGAGEMENT: REGISTRY | {"another service"},
     statements.REVOCATIONS: REGISTRY,
 }
