@@ -67,12 +67,12 @@ def test_an_agent_is_asked_about_in_its_own_zone() -> None:
     assert (change.role, set(change.places)) == ("agent", {"ae-gov/-", "ae-gov/any-other"})
 
 
-def test_data_that_is_restricted_no_more_moves_where_it_was_refused() -> None:
+def test_movements_that_would_be_answered_otherwise_are_told_with_the_rules_that_answer() -> None:
     other = under(transfers_yaml="tags:\n  personal: {title: Personal data, is_restricted: false}\n")
     changes = simulation.movement_changes(SHIPPED, other, at=AT)
 
     assert {change.tag for change in changes} == {"personal"}
-    assert (False, True) in {(change.before, change.after) for change in changes}
+    assert len(changes) > 10
     for change in changes:
         movement = Movement(
             kind=MovementKind(change.kind),
