@@ -49,11 +49,10 @@ class Keeper:
         self._change, self._is_told = change, False
         return rules.digest != before
 
-    def tell(self) -> bool:
-        """Tell the ledger which rules are applied, if it was not told; return whether.  A full disk lets it wait."""
+    def tell(self) -> None:
+        """Tell the ledger which rules are applied, if it was not told.  A full disk lets it wait."""
         if self._change is None or self._is_told:
-            return False
+            return
         with self.parts.ledger.transaction(SERVICE) as tx:
-            is_news = policy_changes.tell_loaded(tx, self.parts.rules, self._change)
+            policy_changes.tell_loaded(tx, self.parts.rules, self._change)
         self._is_told = True
-        return is_news

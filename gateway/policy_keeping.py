@@ -49,8 +49,8 @@ class Followed:
         return self._known[1]
 
 
-def keep(settings: Settings, change: str, files: Mapping[str, str]) -> Path:
-    """Lay the texts of *change* into the data folder and point to them; return their folder."""
+def keep(settings: Settings, change: str, files: Mapping[str, str]) -> None:
+    """Lay the texts of *change* into the data folder and point to them."""
     home = settings.data / FOLDER
     folder = home / change
     home.mkdir(mode=0o700, exist_ok=True)
@@ -67,7 +67,6 @@ def keep(settings: Settings, change: str, files: Mapping[str, str]) -> Path:
     pointer = home / f".{_POINTER}.{os.getpid()}.{secrets.token_hex(4)}"
     pointer.symlink_to(Path(change) / OVERLAY)
     pointer.replace(home / _POINTER)
-    return folder / OVERLAY
 
 
 def forget(settings: Settings) -> None:

@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from audit.http import Read, SealedRoute, Tx
 from governance import policy_changes, queries, simulating
 from governance.policy_tables import PolicyChange
 from khatim.wire import answers, requests
 from khatim.wire import rules as wire
-from registry.routes import Cursor, Pen, Rules
+from registry.routes import Cursor, Limit, Pen, Rules
 
 router = APIRouter(prefix="/v1/policy", tags=["policy"], route_class=SealedRoute)
-Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 @router.get("/overlay")

@@ -29,8 +29,8 @@ def senders(settings: Settings, dsn: str, origin: str) -> Streaming:
         return open_transport(row["transport"], row["target"], Format(row["format"]), places)
 
     def make(sink: uuid.UUID) -> Sender:
-        from gateway.policy_keeping import Followed  # noqa: PLC0415 - as above
-        from governance.streams import judge  # noqa: PLC0415 - the sequencer starts without rules
+        from gateway.policy_keeping import Followed  # noqa: PLC0415 - the sequencer starts without rules
+        from governance.streams import judge  # noqa: PLC0415 - as above
 
         return Sender(dsn, sink, origin, judge(Followed(settings), settings.zone), opener)
 

@@ -14,7 +14,7 @@ from governance import queries
 from governance.tables import Approval, Evidence, Finding
 from governance.waiver_tables import Waiver
 from khatim.errors import SignatureInvalid
-from khatim.vocabulary import Digest, FileRole, Role, Stage, VersionStatus
+from khatim.vocabulary import Decision, Digest, FileRole, Role, Stage, VersionStatus
 from policies import facts as values
 from policies.loading import PolicyBundle
 from policies.residency import Movement, MovementKind
@@ -75,13 +75,6 @@ def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
         reader, [version.ref, *(row.ref for row in queries.deployments_of(reader, version.ref))]
     )
     court = Court(notary, standing.book_of(reader), reader.now)
-    movement = Movement(
-        kind=MovementKind.DEPLOY,
-        from_zone=version.zone,
-        to_zone=zone,
-        tags=frozenset(version.tags),
-        purpose=purpose,
-    )
     return values.Facts(
         version=version.ref,
         digest=Digest.parse(version.digest),
@@ -105,13 +98,27 @@ def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
             for row in queries.waivers_of(reader, version.ref)
             if row.approved_by is not None
         ),
-        residency=transfers.decide(reader, movement, rules, lambda: (version.ref, f"artifact:{version.digest}")),
+        residency=residency_of(reader, version, zone=zone, rules=rules, purpose=purpose),
         open_findings=_open(findings),
         is_signature_verified=_is_signed(version, nodes[0].statements, court),
         is_lineage_verified=all(_is_attested(node, court) for node in nodes if node.kind in ATTESTED_BY),
         is_revoked=version.revoked_because is not None or not court.allows(bytes_of(version, nodes)),
         is_suspended=any(row.state == "suspended" for row in approvals),
     )
+
+
+def residency_of(
+    reader: Reader, version: ModelVersion, *, zone: str, rules: PolicyBundle, purpose: str = ""
+) -> Decision:
+    """Decide whether *version* may serve in *zone* for *purpose*."""
+    movement = Movement(
+        kind=MovementKind.DEPLOY,
+        from_zone=version.zone,
+        to_zone=zone,
+        tags=frozenset(version.tags),
+        purpose=purpose,
+    )
+    return transfers.decide(reader, movement, rules, lambda: (version.ref, f"artifact:{version.digest}"))
 
 
 def files_of(version: ModelVersion, rules: PolicyBundle) -> tuple[values.FileFact, ...]:

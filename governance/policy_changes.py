@@ -133,16 +133,15 @@ def active(reader: Reader) -> PolicyChange | None:
     return found
 
 
-def tell_loaded(tx: Transaction, rules: PolicyBundle, change: str) -> bool:
-    """Record that workers apply *rules* from now on, if the last that were told are others; return whether."""
+def tell_loaded(tx: Transaction, rules: PolicyBundle, change: str) -> None:
+    """Record that workers apply *rules* from now on, if the last that were told are others."""
     tx.lock("policy.loaded")
     last: PolicyLoad | None = tx.scalar(select(PolicyLoad).order_by(PolicyLoad.id.desc()).limit(1))
     if last is not None and (last.digest, last.change) == (str(rules.digest), change):
-        return False
+        return
     tx.add(PolicyLoad(id=tx.new_id(), digest=str(rules.digest), change=change, loaded_at=tx.now))
     before = last.digest if last else ""
     tx.record(PolicyLoaded(about="policy:bundle", digest=str(rules.digest), replaces=before, change=change))
-    return True
 
 
 def overlay_of(reader: Reader, rules: PolicyBundle) -> wire.Overlay:

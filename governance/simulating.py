@@ -18,8 +18,6 @@ from khatim.vocabulary import Action, Resource, Stage, VersionStatus
 from policies import gates, simulation
 from policies.facts import Binding, Facts, Transition
 from policies.loading import PolicyBundle
-from policies.residency import Movement, MovementKind
-from registry import transfers
 from registry.notary import Notary
 from registry.tables import ModelVersion
 
@@ -113,14 +111,11 @@ def _gate_changes(
 
 def _under(reader: Reader, version: ModelVersion, known: Facts, rules: PolicyBundle, other: PolicyBundle) -> Facts:
     """Return the facts as they would be under *other*, were every approval and waiver that counts given anew."""
-    movement = Movement(
-        kind=MovementKind.DEPLOY, from_zone=version.zone, to_zone=known.zone, tags=known.tags, purpose=""
-    )  # fmt: skip
     anew = replace(
         known,
         policy=other.digest,
         files=facts.files_of(version, other),
-        residency=transfers.decide(reader, movement, other, lambda: (version.ref, f"artifact:{version.digest}")),
+        residency=facts.residency_of(reader, version, zone=known.zone, rules=other),
     )
 
     def bound(one: Binding) -> Binding:
