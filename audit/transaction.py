@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine, Executable, Result, ScalarResult, Select, func, select
 from sqlalchemy.orm import Session
 
-from audit import answers, halts, outbox, personal
+from audit import answers, halts, isolation, outbox, personal
 from audit.base import Base
 from audit.copies import Copies
 from audit.events import Event, body_of, refusal_of
@@ -26,14 +26,7 @@ from audit.identifiers import uuid7
 from audit.reserve_watch import Reserve
 from audit.translation import translated
 from audit.watching import Watched, watch
-from khatim.errors import (
-    Forbidden,
-    KhatimError,
-    NotFound,
-    Refused,
-    UnauthorizedChange,
-    UnrecordedChange,
-)
+from khatim.errors import Forbidden, KhatimError, NotFound, Refused, UnauthorizedChange, UnrecordedChange
 from khatim.vocabulary import SERVICE, Access, Action, Actor, Decision, Resource
 
 Clock = Callable[[], datetime]
@@ -47,12 +40,17 @@ def utc_now() -> datetime:
 class Reader:
     """Reads as one actor at one moment.  Its database transaction is READ ONLY, so it cannot write by mistake."""
 
+    BEGIN = isolation.READ
+
     def __init__(self, session: Session, actor: Actor, access: Access, now: datetime) -> None:
-        """Take the session; nobody else may hold it."""
+        """Take the session, which has not begun; nobody else may hold it."""
         self._session = session
         self._access = access
         self.actor = actor
         self.now = now
+        self._bounds = isolation.within(actor.reach(now))
+        session.info[isolation.OPENING] = isolation.opening(self.BEGIN, self._bounds)
+        self._wholes = 0
         self.asked: tuple[Action, Resource] | None = None
         self.granted = 0
         self.denied: KhatimError | None = None
@@ -74,6 +72,28 @@ class Reader:
         self.denied = Forbidden(decision.reason, advice=decision.advice, action=action.value, **decision.as_members())
         raise self.denied if is_visible else cls(detail)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there are namespaces that the actor cannot reach."""
+        return self._bounds != isolation.ALL
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """See and reach every namespace meanwhile: for what decides or must follow by law, never for what is shown."""
+        if not self.is_bounded:
+            yield
+            return
+        if not self._wholes:
+            isolation.set_bounds(self._session, isolation.ALL)
+        self._wholes += 1
+        try:
+            yield
+            self._session.flush()
+        finally:
+            self._wholes -= 1
+            if not self._wholes:
+                isolation.set_bounds(self._session, self._bounds)
+
     def scalars(self, query: Select[Any]) -> ScalarResult[Any]:
         """Run *query* and return its first column."""
         return self._session.scalars(query)
@@ -93,6 +113,8 @@ class Reader:
 
 class Transaction(Reader):
     """Reads and writes as one actor at one moment; committed only by `Ledger.transaction`, only when sealed."""
+
+    BEGIN = isolation.WRITE
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a transaction knows; made in one place
         self, session: Session, actor: Actor, access: Access, now: datetime, entity: str, reserve: Reserve
@@ -144,7 +166,8 @@ class Transaction(Reader):
         """Say what happened; it reaches the ledger exactly when the change commits."""
         self._spoken_of.update((said.about, *said.also))
         personal.refuse(said.payload())
-        body, aside = body_of(said, actor=self.actor, at=self.now, entity=self._entity)
+        entity = self._access.entity_of(said.namespace) or self._entity
+        body, aside = body_of(said, actor=self.actor, at=self.now, entity=entity)
         outbox.append(self._session, body, aside, unless_halted=self._is_change)
         self.said.append(body)
 
@@ -182,6 +205,12 @@ class Transaction(Reader):
             raise UnauthorizedChange(f"changed without asking: {', '.join(sorted(self._touched.refs))}")
 
 
+class _Snapshot(Transaction):
+    """A transaction that sees the database as it was at its first question."""
+
+    BEGIN = isolation.SNAPSHOT
+
+
 class Ledger:
     """Opens transactions and readers.  Built once by the composition root."""
 
@@ -200,9 +229,7 @@ class Ledger:
         *reserve* says when the disk is too full for changes, *refusals* which refusals are told one by one.
         """
         self._engine = engine
-        # BEGIN says it in one statement; a SET TRANSACTION of its own would be a round trip for every read.
-        self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
-        self._readings = self._snapshots.execution_options(postgresql_readonly=True)
+        self._bounded = engine.execution_options(isolation_level="AUTOCOMMIT")  # sessions begin by `isolation.opening`
         self._access = access
         self._entity = entity
         self.clock = clock
@@ -224,9 +251,10 @@ class Ledger:
 
         A snapshot sees the database, ledger included, as it was at its first question, whatever others commit.
         """
-        engine = self._snapshots if is_snapshot else self._engine
-        with translated(), Watched(engine, expire_on_commit=False) as session:
-            tx = Transaction(session, actor, self._access, self.clock(), self._entity, self.reserve)
+        opened = _Snapshot if is_snapshot else Transaction
+        actor, now = self._access.placed(actor), self.clock()
+        with translated(), Watched(self._bounded, expire_on_commit=False) as session:
+            tx = opened(session, actor, self._access, now, self._entity, self.reserve)
             try:
                 yield tx
                 tx.seal()
@@ -246,8 +274,9 @@ class Ledger:
     @contextmanager
     def reading(self, actor: Actor) -> Iterator[Reader]:
         """Open a session that the database itself keeps from writing."""
-        with translated(), Session(self._readings, expire_on_commit=False) as session:
-            reader = Reader(session, actor, self._access, self.clock())
+        actor, now = self._access.placed(actor), self.clock()
+        with translated(), isolation.Bounded(self._bounded, expire_on_commit=False) as session:
+            reader = Reader(session, actor, self._access, now)
             try:
                 yield reader
             except BaseException as error:
@@ -263,8 +292,7 @@ class Ledger:
         if not self.refusals.is_told(asker.actor.ref, refusal.slug(), self.clock()):
             return
         action, resource = asker.asked or (None, None)
-        body, aside = body_of(
-            refusal_of(refusal, action, resource), actor=asker.actor, at=self.clock(), entity=self._entity
-        )
+        entity = (self._access.entity_of(resource.namespace) if resource else "") or self._entity
+        body, aside = body_of(refusal_of(refusal, action, resource), actor=asker.actor, at=self.clock(), entity=entity)
         with Session(self._engine) as session, session.begin():
             outbox.append(session, body, aside)

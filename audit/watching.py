@@ -12,6 +12,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import TextClause, TextualSelect, UpdateBase
 
 from audit.base import Base, Governed
+from audit.isolation import Bounded
 from khatim.errors import UnrecordedChange
 
 _TOUCHED = "khatim.touched"
@@ -24,7 +25,7 @@ class Touched:
     refs: dict[str, str] = field(default_factory=dict)
 
 
-class Watched(Session):
+class Watched(Bounded):
     """A session whose governed rows are noted when it flushes.
 
     Listening on the class, once: to listen on each session would cost as much as all else before the first question.

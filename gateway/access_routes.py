@@ -8,11 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from audit.http import Read, SealedRoute, Tx
-from governance import assignments, explaining, queries, reviews
+from governance import assignments, emergencies, explaining, queries, reviews
 from governance.access_tables import AccessReview, RoleAssignment, Suspension
 from khatim.vocabulary import Action, Role
 from khatim.wire import access as wire
 from khatim.wire import answers, requests
+from registry import accounts, sessions
+from registry.account_tables import AccountLink
 from registry.routes import Pen, Rules
 
 router = APIRouter(prefix="/v1", tags=["access"], route_class=SealedRoute)
@@ -44,6 +46,44 @@ def revoke_role(tx: Tx, name: str, body: requests.Reason) -> wire.RoleAssignment
     return wire.RoleAssignment.model_validate(assignments.revoke(tx, name, because=body.because))
 
 
+@router.post("/access/emergencies", status_code=201)
+def break_glass(tx: Tx, rules: Rules, body: wire.EmergencyRequest) -> wire.RoleAssignment:
+    """Ask for a role for yourself at once, for some hours; a second person confirms."""
+    return wire.RoleAssignment.model_validate(emergencies.request(tx, body, rules=rules))
+
+
+@router.post("/access/emergencies/{name}/confirmation")
+def confirm_emergency(tx: Tx, rules: Rules, pen: Pen, name: str, body: requests.Reason) -> wire.RoleAssignment:
+    """Break the glass as the second person; a review of it is due."""
+    row = emergencies.confirm(tx, name, because=body.because, notary=pen, rules=rules)
+    return wire.RoleAssignment.model_validate(row)
+
+
+@router.get("/access/links")
+def list_links(reader: Read, cursor: str = "", limit: int = 50) -> answers.Page[wire.AccountLink]:
+    """List accounts that are one person's, the newest link first, whatever its state."""
+    rows, following = queries.page_of(reader, AccountLink, cursor=cursor, limit=limit)
+    return answers.Page(items=[wire.AccountLink.model_validate(row) for row in rows], next=following)
+
+
+@router.post("/access/links", status_code=201)
+def request_link(tx: Tx, body: wire.LinkRequest) -> wire.AccountLink:
+    """Ask that two accounts count as one person's; somebody else approves."""
+    return wire.AccountLink.model_validate(accounts.request(tx, **body.model_dump()))
+
+
+@router.post("/access/links/{name}/approval")
+def approve_link(tx: Tx, name: str, body: requests.Reason) -> wire.AccountLink:
+    """Let two accounts count as one person's from the next decision on."""
+    return wire.AccountLink.model_validate(accounts.approve(tx, name, because=body.because))
+
+
+@router.post("/access/links/{name}/release")
+def release_link(tx: Tx, name: str, body: requests.Reason) -> wire.AccountLink:
+    """Ask that two accounts count as two people again or, as a second person, let them."""
+    return wire.AccountLink.model_validate(accounts.release(tx, name, because=body.because))
+
+
 @router.get("/access/suspensions")
 def list_suspensions(reader: Read, cursor: str = "", limit: int = 50) -> answers.Page[wire.Suspension]:
     """List who was cut off, the newest first, those who came back included."""
@@ -55,6 +95,12 @@ def list_suspensions(reader: Read, cursor: str = "", limit: int = 50) -> answers
 def suspend(tx: Tx, ref: str, body: requests.Reason) -> wire.Suspension:
     """Cut a person off from everything, on every worker within seconds."""
     return wire.Suspension.model_validate(assignments.suspend(tx, ref, because=body.because))
+
+
+@router.post("/people/{ref}/sign-out")
+def sign_out(tx: Tx, ref: str, body: requests.Reason) -> wire.SessionsEnded:
+    """End every session of a person, who may sign in again: a browser was lost."""
+    return wire.SessionsEnded(person=ref, sessions=sessions.end_all(tx, ref, because=body.because))
 
 
 @router.post("/people/{ref}/restoration")

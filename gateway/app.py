@@ -20,15 +20,19 @@ from gateway import (
     archive_routes,
     composition,
     exception_routes,
+    history_routes,
     hold_routes,
     housekeeping,
+    incident_routes,
     people_routes,
     policy_routes,
     problems,
+    service_account_routes,
     service_routes,
     sigstore_routes,
     stream_routes,
     streaming,
+    waiting_routes,
 )
 from gateway.certifying import Certifier
 from gateway.composition import Parts
@@ -72,7 +76,7 @@ def create(parts: Parts) -> FastAPI:
     for module in (
         audit.routes, registry.routes, governance.routes, governance.reports.routes, runners.routes, service_routes,
         people_routes, hold_routes, stream_routes, sigstore_routes, exception_routes, access_routes,
-        archive_routes, policy_routes,
+        archive_routes, history_routes, policy_routes, waiting_routes, incident_routes, service_account_routes,
     ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(pages.router)

@@ -15,6 +15,7 @@ from gateway import policy_keeping, signing
 from gateway.disks import reserve_of
 from gateway.embedded import EmbeddedDatabase
 from gateway.instance import Instance
+from gateway.oidc import Provider
 from gateway.sign_in import Authenticator, LocalTokens
 from gateway.sources import Sources
 from gateway.standings import Standings
@@ -58,6 +59,7 @@ class Parts:
     def under(self, rules: PolicyBundle) -> Parts:
         """Return the parts with other rules; the ledger, which is the same, asks them from now on."""
         self.ledger.judge_by(rules.access)
+        self.authenticator.rules = rules.sign_in
         return replace(self, rules=rules, eraser=Eraser(self.vault, holds_of(rules)))
 
     @property
@@ -133,7 +135,16 @@ def build(settings: Settings, *, engine: Engine | None = None, clock: Clock = ut
         office=office,
         notary=notary,
         issuer=issuer,
-        authenticator=Authenticator(settings, ledger, issuer.key, clock, eraser.vault, Standings(ledger, notary)),
+        authenticator=Authenticator(
+            settings,
+            ledger,
+            issuer.key,
+            clock,
+            eraser.vault,
+            Standings(ledger, notary),
+            provider=Provider.of(settings.oidc, instance.secret("people")) if settings.oidc else None,
+            rules=rules.sign_in,
+        ),
         local_tokens=LocalTokens(issuer),
         eraser=eraser,
         sources=Sources(instance.secret("sources")),

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP routes of exceptions: waivers."""
+"""HTTP routes of exceptions: waivers, and approvals that are taken back."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
 from audit.http import Read, SealedRoute, Tx
-from governance import waivers
+from governance import waivers, withdrawing
 from khatim.wire import answers, requests
 from khatim.wire import waivers as wire
 from registry.routes import Pen, Rules
@@ -41,3 +41,13 @@ def approve_waiver(tx: Tx, rules: Rules, pen: Pen, name: str, body: requests.Rea
 def revoke_waiver(tx: Tx, name: str, body: requests.Reason) -> wire.Waiver:
     """Take a waiver back."""
     return wire.Waiver.model_validate(waivers.revoke(tx, name, because=body.because))
+
+
+@router.post(VERSION + "/approvals/{approval}/withdrawal")
+def withdraw_approval(  # noqa: PLR0913, PLR0917 - a route: what it depends on, and its path
+    tx: Tx, rules: Rules, pen: Pen, namespace: str, name: str, number: int, approval: str, body: requests.Reason
+) -> answers.Approval:
+    """Take an approval of your own back; endpoints that rest on it stop."""
+    path = f"{namespace}/{name}@{number}"
+    row = withdrawing.withdraw(tx, path, approval, because=body.because, notary=pen, rules=rules)
+    return answers.Approval.model_validate(row)

@@ -67,9 +67,9 @@ def lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[No
     return live
 
 
-def _sweep(ledger: Ledger) -> None:
+def _sweep(parts: Parts) -> None:
     try:
-        sweeping.sweep(ledger)
+        sweeping.sweep(parts.ledger, parts.notary, parts.rules)
     except Exception:  # noqa: BLE001 - what goes wrong once may go well in a minute, and gates read the ends themselves
         _log.exception("what has run out is not ended yet")
 
@@ -88,7 +88,7 @@ def _keep(ledger: Ledger, keeper: Keeper, stop: threading.Event) -> None:
         _refresh(keeper)
         if time.monotonic() - swept >= sweeping.EVERY_S:
             swept = time.monotonic()
-            _sweep(ledger)
+            _sweep(keeper.parts)
         try:
             tell_counts(ledger)
         except Exception:  # noqa: BLE001 - what goes wrong once may go well in a second, and the counts were kept

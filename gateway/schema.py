@@ -35,6 +35,19 @@ def migrate(owner_url: str) -> None:
     engine.dispose()
 
 
+def behind(owner_url: str) -> str:
+    """Return in words what the schema lacks, empty when it is the newest; changes nothing."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    engine = create_engine(owner_url.replace("postgresql://", "postgresql+psycopg://", 1))
+    try:
+        with engine.connect() as connection:
+            known = connection.execute(text("SELECT to_regclass('alembic_version')")).scalar()
+            current = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
+    finally:
+        engine.dispose()
+    return "" if current == head else f"the schema is {current or 'not there'}, this version wants {head}"
+
+
 def check(owner_url: str) -> None:
     """Raise `Misconfigured` when tables and migrations differ, or when there is more than one head."""
     config = _config()

@@ -12,8 +12,10 @@ from audit.http import Read, SealedRoute, part
 from gateway import backends
 from gateway.composition import Parts
 from khatim.errors import Unavailable
+from khatim.sign_in_settings import OidcSettings
 from khatim.vocabulary import Action, Resource
 from khatim.wire import answers
+from khatim.wire.sign_in import SignIn
 from registry import people
 from registry.routes import Rules
 
@@ -42,10 +44,15 @@ def how_it_signs(reader: Read, wiring: Wiring) -> answers.Signing:
     return backends.told(wiring.settings, wiring.office)
 
 
+@router.get("/v1/sign-in")
+def how_to_sign_in(wiring: Wiring) -> SignIn:
+    """Say how people and their programs sign in here; without sign-in, as it must be."""
+    return told_of(wiring.settings.oidc)
+
+
 @router.get("/v1/whoami")
 def whoami(reader: Read, wiring: Wiring) -> answers.Who:
-    """Say who the caller is."""
-    reader.require(Action.READ, Resource("person", reader.actor.ref, zone=reader.actor.zone or ""))
+    """Say who the caller is, also to somebody who holds no role yet and must tell an administrator who they are."""
     names = people.names(reader, [reader.actor.ref], wiring.vault)
     return who(reader, names.get(reader.actor.ref, ""), is_local=wiring.settings.is_local)
 
@@ -78,6 +85,16 @@ def check_database(wiring: Parts) -> bool:
             return bool(connection.execute(text("SELECT EXISTS (SELECT FROM ledger_halts)")).scalar())
     except Exception as error:
         raise Unavailable("the database does not answer", advice="Try again in a moment.") from error
+
+
+def told_of(oidc: OidcSettings | None) -> SignIn:
+    """Return what a command line is told of the identity provider; of none in local mode."""
+    if oidc is None:
+        return SignIn()
+    return SignIn(
+        mode="oidc", issuer=oidc.issuer, audience=oidc.audience, client_id=oidc.device_client_id,
+        scopes=list(oidc.device_scopes), audience_by=oidc.audience_by,
+    )  # fmt: skip
 
 
 def who(reader: Read, display_name: str, *, is_local: bool) -> answers.Who:

@@ -34,6 +34,7 @@ from registry.signing.desk import LocalOffice
 from registry.signing.journal import Journal
 from registry.signing.office import Office
 from registry.signing.outside_issuers import OutsideIssuer
+from registry.signing.published_keys import PublishedKeys
 from registry.signing.socket_office import SocketOffice
 from registry.signing.vouching import Vouching
 
@@ -84,7 +85,7 @@ def issuer_of(settings: Settings) -> str:
 def vouching_of(settings: Settings, instance: Instance) -> Vouching:
     """Return whose tokens earn certificates."""
     http = httpx.Client(timeout=_ISSUERS_S, follow_redirects=False)
-    outsiders = [OutsideIssuer(one.url, http, one.claim, one.jwks) for one in settings.signing.issuers]
+    outsiders = [OutsideIssuer(PublishedKeys(one.url, http, one.jwks), one.claim) for one in settings.signing.issuers]
     key = instance.token_key(settings.authority.token_key)
     return Vouching(settings.instance, issuer_of(settings), key, outsiders, settings.is_local)
 

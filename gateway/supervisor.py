@@ -202,9 +202,14 @@ def _serve(settings: Settings, instance: Instance, say: Say) -> None:
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=5,
+        # Nobody but the named proxy says from where a request comes; uvicorn itself would believe this machine.
+        proxy_headers=bool(settings.proxy),
+        forwarded_allow_ips=settings.proxy or None,
+        ssl_certfile=settings.tls.certificate if settings.tls else None,
+        ssl_keyfile=settings.tls.key if settings.tls else None,
     )
     socket = config.bind_socket()
-    url = f"http://{settings.host}:{socket.getsockname()[1]}"
+    url = f"{'https' if settings.tls else 'http'}://{settings.host}:{socket.getsockname()[1]}"
     state = instance.folder / "run" / _STATE
     state.write_text(json.dumps({"pid": os.getpid(), "url": url, "instance": settings.instance}))
     say(f"listening on {url}")

@@ -22,6 +22,7 @@ class RoleRequested(Event):
     reason: str
     ticket: str
     policy: str
+    stands_in_for: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class RoleApproved(Event):
     ticket: str
     statement: str
     policy: str
+    stands_in_for: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,3 +103,34 @@ class ReviewClosed(Event):
     revoked: int
     lapsed: int
     ended: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmergencyRequested(Event):
+    """Somebody asked to break the glass: for a role of their own, at once, for some hours."""
+
+    kind: ClassVar[str] = "emergency.requested"
+    role: str
+    in_zone: str
+    in_namespace: str
+    hours: int
+    reason: str
+    ticket: str
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmergencyConfirmed(Event):
+    """A second person broke the glass; `review` is the finding that somebody else must resolve."""
+
+    kind: ClassVar[str] = "emergency.confirmed"
+    subject: str
+    role: str
+    in_zone: str
+    in_namespace: str
+    expires_at: str
+    because: str
+    ticket: str
+    statement: str
+    review: str
+    policy: str

@@ -18,7 +18,8 @@ LIVE = "approved"
 class RoleAssignment(Base, Governed):
     """One role of one person (``person:REF``) or group (``group:NAME``) in some zones and namespaces until a day.
 
-    What is asked for never changes; `state`, who approved, when it ends and its statement do.
+    One with `hours` is an emergency (break-glass).  What is asked for never changes; `state`, who approved, when it
+    ends and its statement do.
     """
 
     __tablename__ = "role_assignments"
@@ -38,8 +39,10 @@ class RoleAssignment(Base, Governed):
     zone: Mapped[str]
     namespace: Mapped[str]
     days: Mapped[int]
+    hours: Mapped[int]
     reason: Mapped[str]
     ticket: Mapped[str]
+    stands_in_for: Mapped[str] = mapped_column(default="", kw_only=True)
     requested_by: Mapped[str]
     requested_at: Mapped[Moment]
     state: Mapped[str]

@@ -18,9 +18,11 @@ from governance import queries
 from governance.access_events import PersonRestored, PersonSuspended, RoleApproved, RoleEnded, RoleRequested
 from governance.access_tables import LIVE, RoleAssignment, Suspension
 from khatim.errors import AssignmentRefused, Conflict, NotFound, SeparationOfDuties
-from khatim.vocabulary import Action, Digest, Resource, Role
+from khatim.vocabulary import Action, Decision, Digest, Resource, Role
 from khatim.wire import access as wire
+from policies.assignments import PERSON
 from policies.loading import PolicyBundle
+from registry import accounts
 from registry.notary import Notary
 from registry.signing import statements
 
@@ -37,14 +39,22 @@ def request(tx: Transaction, body: wire.RoleRequest, *, rules: PolicyBundle) -> 
         zone=body.zone,
         namespace=body.namespace,
         days=body.days,
+        hours=0,
         reason=body.because,
         ticket=body.ticket,
+        stands_in_for=tx.actor.ref if body.in_my_absence else "",
         requested_by=tx.actor.ref,
         requested_at=tx.now,
         state="requested",
     )
     tx.require(Action.ROLE_REQUEST, row.resource)
-    decision = rules.assignments.may_ask(body.role, body.days, body.ticket)
+    decision = rules.assignments.may_ask(body.role, body.days, body.ticket, subject=body.subject)
+    if decision and body.in_my_absence:
+        is_self = accounts.is_actor(tx, body.subject.removeprefix(PERSON))
+        subject = PERSON + tx.actor.ref if is_self else body.subject
+        decision = rules.assignments.may_stand_in(
+            tx.actor, subject, body.role, body.days, zone=body.zone, namespace=body.namespace, at=tx.now
+        )
     if not decision:
         raise AssignmentRefused(decision.reason, advice=decision.advice, **decision.as_members())
     tx.lock(f"assignments:{body.subject}")
@@ -56,7 +66,7 @@ def request(tx: Transaction, body: wire.RoleRequest, *, rules: PolicyBundle) -> 
         RoleRequested(
             about=row.ref, also=(row.subject,), namespace=row.resource.namespace, zone=row.resource.zone,
             subject=row.subject, role=row.role, in_zone=row.zone, in_namespace=row.namespace, days=row.days,
-            reason=row.reason, ticket=row.ticket, policy=str(rules.digest),
+            reason=row.reason, ticket=row.ticket, stands_in_for=row.stands_in_for, policy=str(rules.digest),
         )
     )  # fmt: skip
     return row
@@ -69,16 +79,16 @@ def approve(tx: Transaction, name: str, *, because: str, notary: Notary, rules: 
     """
     row = queries.identified(tx, RoleAssignment, name, for_update=True)
     tx.require(Action.ROLE_APPROVE, row.resource)
-    if row.state != "requested":
-        raise Conflict(f"the assignment is {row.state}")
-    separate = rules.assignments.may_give(
-        approver=tx.actor.ref, asked_by=row.requested_by, subject=row.subject, groups=tx.actor.groups
-    )
+    if row.state != "requested" or row.hours:
+        raise Conflict(
+            "an emergency is confirmed: khatim access confirm" if row.hours else f"the assignment is {row.state}"
+        )
+    separate = may_give(tx, row, rules=rules)
     if not separate:
         raise SeparationOfDuties(separate.reason, advice=separate.advice, **separate.as_members())
     # Asked again: the policy may have changed since it was asked for.
     role = Role(row.role)
-    allowed = rules.assignments.may_ask(role, row.days, row.ticket)
+    allowed = rules.assignments.may_ask(role, row.days, row.ticket, subject=row.subject)
     if not allowed:
         raise AssignmentRefused(allowed.reason, advice=allowed.advice, **allowed.as_members())
     expires_at = rules.assignments.end_of(role, row.days, tx.now)
@@ -92,10 +102,19 @@ def approve(tx: Transaction, name: str, *, because: str, notary: Notary, rules: 
             about=row.ref, also=(row.subject,), namespace=row.resource.namespace, zone=row.resource.zone,
             subject=row.subject, role=row.role, in_zone=row.zone, in_namespace=row.namespace,
             expires_at=moment(expires_at), because=because, ticket=row.ticket, statement=str(statement.id),
-            policy=str(rules.digest),
+            stands_in_for=row.stands_in_for, policy=str(rules.digest),
         )
     )  # fmt: skip
     return row
+
+
+def may_give(reader: Reader, row: RoleAssignment, *, rules: PolicyBundle) -> Decision:
+    """Decide whether the actor, under whatever account, may give what *row* asks for."""
+    who = accounts.naturals(reader)
+    return rules.assignments.may_give(
+        approver=who(reader.actor.ref), asked_by=who(row.requested_by),
+        subject=accounts.subject_of(reader, row.subject), groups=reader.actor.groups,
+    )  # fmt: skip
 
 
 def revoke(tx: Transaction, name: str, *, because: str) -> RoleAssignment:
@@ -139,7 +158,7 @@ def restore(tx: Transaction, person: str, *, because: str) -> Suspension:
     row = suspension_of(tx, person)
     if row is None:
         raise NotFound(f"{person} is not suspended")
-    if tx.actor.ref in (person, row.suspended_by):
+    if accounts.is_actor(tx, person, row.suspended_by):
         raise SeparationOfDuties(
             "a suspension is lifted by somebody else than who is suspended and who suspended",
             advice="Ask another access administrator.", rule="suspensions/two-people",
@@ -171,4 +190,6 @@ def terms_of(row: RoleAssignment, *, approved_by: str, approved_at: datetime, ex
         "ticket": row.ticket,
         "approvedAt": moment(approved_at),
         "expiresAt": moment(expires_at),
+        **({"emergencyHours": row.hours} if row.hours else {}),
+        **({"standsInFor": row.stands_in_for} if row.stands_in_for else {}),
     }

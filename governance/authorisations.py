@@ -17,7 +17,7 @@ from khatim.vocabulary import Action, Digest, JobKind, Resource
 from policies import training as rules_of_training
 from policies.loading import PolicyBundle
 from policies.residency import MovementKind
-from registry import artifacts
+from registry import accounts, artifacts
 from registry import queries as registered
 from registry.naming import Path, checked
 from registry.tables import DatasetVersion, FeatureViewVersion
@@ -75,7 +75,7 @@ def approve(tx: Transaction, name: str, *, because: str, rules: PolicyBundle) ->
     """Approve it.  Raises `SeparationOfDuties` when the requester tries."""
     row = queries.identified(tx, Authorisation, name, for_update=True)
     tx.require(Action.AUTHORISATION_APPROVE, row.resource)
-    if row.requested_by == tx.actor.ref:
+    if accounts.is_actor(tx, row.requested_by):
         raise SeparationOfDuties(
             "you asked for this authorisation; another person must approve it", rule="sod/requester"
         )

@@ -12,6 +12,7 @@ from governance.tables import Job
 from khatim import contracts
 from khatim.vocabulary import Action, JobKind, Resource
 from policies.loading import PolicyBundle
+from policies.requirements import UNDECLARED
 from policies.residency import MovementKind
 from registry import artifacts, queries
 from registry.naming import checked
@@ -28,17 +29,23 @@ def ingest(  # noqa: PLR0913 - where, what and by which contract
     contract: Mapping[str, Any],
     rules: PolicyBundle,
 ) -> Job:
-    """Ask for a dataset version of the file *source*, which stands in *zone* already, checked against *contract*."""
+    """Ask for a dataset version of the file *source*, which stands in *zone* already, checked against *contract*.
+
+    It carries the tags of the contract and those of the file: a contract takes none away.
+    """
     read = contracts.contract_of(contract)
-    tags = frozenset(read.tags)
+    tags = frozenset(read.all_tags)
     tx.require(Action.DATASET_INGEST, Resource("dataset", checked(name, "dataset"), namespace, zone, tags))
     artifacts.decide_movement(tx, MovementKind.DISPATCH, zone, zone, sorted(tags), rules)
     placed = queries.placement(tx, source, zone)
+    tags |= frozenset(placed.tags) or UNDECLARED
+    artifacts.decide_movement(tx, MovementKind.DISPATCH, zone, zone, sorted(tags), rules)
     spec = {
         "namespace": checked(namespace, "namespace"),
         "name": name,
         "source": placed.digest,
         "contract": read.model_dump(mode="json"),
+        "tags": sorted(tags),
     }
     return work.request(
         tx, JobKind.INGEST, namespace=namespace, zone=zone, about=f"dataset:{namespace}/{name}", spec=spec

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
+from audit.events import moment
 from audit.transaction import Transaction
-from governance import promotion, queries, work
-from governance.events import DeploymentChanged, DeploymentRequested
+from governance import facts, promotion, queries, work
+from governance.deployment_events import DeploymentChanged, DeploymentExpiring, DeploymentRenewed, DeploymentRequested
 from governance.tables import Deployment, Finding, Job
 from khatim.errors import Conflict, Malformed
 from khatim.vocabulary import Action, Digest, JobKind
 from khatim.wire import work as wire
+from policies import gates
 from policies.facts import Transition
 from policies.loading import PolicyBundle
 from policies.residency import MovementKind
@@ -45,6 +50,10 @@ def request(  # noqa: PLR0913 - which version, where, what for, and who judges
         requested_by=tx.actor.ref,
         requested_at=tx.now,
         changed_at=tx.now,
+        tier=registered.tier_of(tx, version),
+        runtime=_terms(tx, version, zone, rules),
+        approved_until=_approved_until(tx, version, zone, notary, rules),
+        assurance=promotion.assurance_of(tx, version, rules=rules),
     )
     tx.add(row)
     tx.record(
@@ -57,6 +66,9 @@ def request(  # noqa: PLR0913 - which version, where, what for, and who judges
             rule=decision.rule,
             because=decision.reason,
             policy=str(rules.digest),
+            runtime=row.runtime,
+            approved_until=moment(row.approved_until) if row.approved_until else "",
+            assurance=row.assurance,
         )
     )
     model = next((file for file in version.files if file["format"] == "onnx"), None)
@@ -71,7 +83,9 @@ def request(  # noqa: PLR0913 - which version, where, what for, and who judges
         "providers": ["CPUExecutionProvider"],
         "features": version.training.get("features", []),
         "seats": promotion.seats_required(tx, version, rules=rules),
+        "assurance": row.assurance,
         "policy": str(rules.digest),
+        "runtime": row.runtime,
     }
     work.request(tx, JobKind.DEPLOY, namespace=row.namespace, zone=zone, about=row.ref, spec=spec, priority=work.URGENT)
     return row
@@ -94,6 +108,49 @@ def failed(tx: Transaction, job: Job, *, because: str) -> None:
     row = queries.identified(tx, Deployment, job.spec["deployment"], for_update=True)
     if row.state == "requested":
         _change(tx, row, "refused", because=because)
+
+
+def renew(tx: Transaction, version: ModelVersion, *, notary: Notary, rules: PolicyBundle) -> None:
+    """Note for what serves *version* until when its approvals stand now, if that is longer than was known."""
+    for row in queries.deployments_of(tx, version.ref):
+        if row.state in ("requested", "serving", "suspended"):
+            extend(tx, row, _approved_until(tx, version, row.zone, notary, rules))
+
+
+def extend(tx: Transaction, row: Deployment, until: datetime | None) -> bool:
+    """Let a deployment's approvals stand until *until*; return whether that is longer than was known."""
+    if until is None or (row.approved_until is not None and until <= row.approved_until):
+        return False
+    row.approved_until, row.warned_days = until, None
+    tx.record(
+        DeploymentRenewed(
+            about=row.ref, namespace=row.namespace, zone=row.zone, subject=row.version_ref, until=moment(until)
+        )
+    )  # fmt: skip
+    return True
+
+
+def warn(tx: Transaction, row: Deployment, days: int) -> None:
+    """Tell that a deployment's approvals end within *days*; the calling verb asked the permission."""
+    row.warned_days = days
+    until = moment(row.approved_until) if row.approved_until else ""
+    tx.record(
+        DeploymentExpiring(
+            about=row.ref, namespace=row.namespace, zone=row.zone, subject=row.version_ref, until=until, days=days
+        )
+    )  # fmt: skip
+
+
+def _approved_until(
+    tx: Transaction, version: ModelVersion, zone: str, notary: Notary, rules: PolicyBundle
+) -> datetime | None:
+    return gates.approved_until(rules.gates, facts.facts_of(tx, version, zone=zone, notary=notary, rules=rules))
+
+
+def _terms(tx: Transaction, version: ModelVersion, zone: str, rules: PolicyBundle) -> dict[str, Any]:
+    there = rules.zones.get(zone)
+    is_airgapped = there is not None and there.is_airgapped
+    return rules.runtime.terms(registered.tier_of(tx, version), is_airgapped=is_airgapped).as_members()
 
 
 def stop(tx: Transaction, name: str, *, because: str) -> Deployment:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from audit import queries as ledger
 from audit.events import plain
 from audit.transaction import Reader
-from governance import queries
+from governance import queries, self_attesting
 from khatim.wire import answers, proofs
 from registry import dossiers as registered_dossiers
 from registry import queries as registered
@@ -23,6 +23,7 @@ def dossier_of(reader: Reader, path: str, *, notary: Notary) -> proofs.Dossier:
         version=answers.Version.model_validate(version),
         nodes=registered_dossiers.nodes_of(reader, version.ref),
         approvals=[answers.Approval.model_validate(row) for row in queries.approvals_of(reader, version.ref)],
+        attestations=[self_attesting.told(row) for row in queries.attestations_of(reader, version.ref)],
         evidence=[answers.Evidence.model_validate(row) for row in queries.evidence_of(reader, version.ref)],
         deployments=[answers.Deployment.model_validate(row) for row in deployments],
         decisions=[

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from audit.events import Event
@@ -96,6 +96,30 @@ class ApprovalGranted(Event):
     expires_at: str
     statement: str
     comment_digest: str = ""
+    stands_in_for: str = ""
+    ticket: Mapping[str, Any] = field(default_factory=dict)
+    obligations: Sequence[Mapping[str, str]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionAttested(Event):
+    """A person attested their own work after a checklist; nobody independent approved it."""
+
+    kind: ClassVar[str] = "version.attested"
+    checklist: Mapping[str, str]
+    binding: Mapping[str, Any]
+    expires_at: str
+    statement: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObligationAnswered(Event):
+    """Somebody says how an obligation of a conditional approval was met; the approver decides by approving anew."""
+
+    kind: ClassVar[str] = "obligation.answered"
+    approval: str
+    number: int
+    said: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +134,16 @@ class ApprovalsChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ApprovalWithdrawn(Event):
+    """Somebody took their own approval back."""
+
+    kind: ClassVar[str] = "approval.withdrawn"
+    approval: str
+    role: str
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionPromoted(Event):
     """A version passed the gate to another stage."""
 
@@ -120,31 +154,7 @@ class VersionPromoted(Event):
     gate: str
     policy: str
     excepted: Sequence[Mapping[str, str]] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentRequested(Event):
-    """Somebody asked that a version serve in a zone, and residency and gate allowed it."""
-
-    kind: ClassVar[str] = "deployment.requested"
-    subject: str
-    purpose: str
-    rule: str
-    because: str
-    policy: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentChanged(Event):
-    """A deployment serves, was refused by its runner, is suspended or stopped."""
-
-    kind: ClassVar[str] = "deployment.changed"
-    subject: str
-    state: str
-    because: str = ""
-    endpoint: str = ""
-    finding: str = ""
-    verification: Mapping[str, Any] | None = None
+    assurance: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,26 +166,6 @@ class MonitorRan(Event):
     is_drift: bool
     engines: Sequence[str]
     results: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class FindingOpened(Event):
-    """A finding was opened; what follows is policy."""
-
-    kind: ClassVar[str] = "finding.opened"
-    finding_kind: str
-    severity: str
-    subject: str
-    consequence: str
-    rule: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class FindingResolved(Event):
-    """A person resolved a finding."""
-
-    kind: ClassVar[str] = "finding.resolved"
-    because: str
 
 
 @dataclass(frozen=True, kw_only=True)

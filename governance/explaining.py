@@ -44,7 +44,7 @@ def explain(reader: Reader, who: Actor | None, action: Action, resource: Resourc
             .order_by(RoleAssignment.id)
         )
     )
-    standing = asked if who is None else replace(asked, assignments=frozenset(map(_value, rows)))
+    standing = asked if who is None else rules.access.placed(replace(asked, assignments=frozenset(map(_value, rows))))
     counted = {one.ref for one in standing.assignments if one.covers(resource, reader.now)}
     suspension = assignments.suspension_of(reader, asked.ref)
     decision = rules.access.decide(standing, action, resource, reader.now)
@@ -89,4 +89,4 @@ def resource_of(text: str, zone: str, *, tags: Collection[str] = (), stage: str 
 def _value(row: RoleAssignment) -> Assignment:
     if row.expires_at is None:
         raise AssertionError("a role on record ends")
-    return Assignment(Role(row.role), row.expires_at, row.zone, row.namespace, row.ref)
+    return Assignment(Role(row.role), row.expires_at, row.zone, row.namespace, row.ref, row.stands_in_for)

@@ -3,28 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from audit.events import moment
 from audit.transaction import Reader
 from governance import queries
-from governance.tables import Approval, Evidence, Finding
+from governance.court import Court
+from governance.tables import SELF, Approval, Evidence, Finding
 from governance.waiver_tables import Waiver
 from khatim.errors import SignatureInvalid
 from khatim.vocabulary import Decision, Digest, FileRole, Role, Stage, VersionStatus
 from policies import facts as values
 from policies.loading import PolicyBundle
 from policies.residency import Movement, MovementKind
-from registry import lineage, standing, transfers
+from registry import accounts, lineage, standing, transfers
 from registry import queries as registered
+from registry.accounts import Naturals
 from registry.lineage import Node
 from registry.notary import Notary
 from registry.signing import oms, statements
-from registry.signing.revocation import Book
-from registry.signing.verification import VerifiedStatement
 from registry.tables import ModelVersion, Statement
 
 ATTESTED_BY = {
@@ -34,47 +33,17 @@ ATTESTED_BY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Court:
-    """What a signature is judged by: the notary, what was revoked, and the moment."""
-
-    notary: Notary
-    book: Book
-    at: datetime
-
-    def check(
-        self, row: Statement, kind: str, subjects: Sequence[Digest], *, zone: str | None = None
-    ) -> VerifiedStatement:
-        """Verify a statement that was admitted; raises `SignatureInvalid` also for one that stands no more."""
-        verified = self.notary.check(row.bundle, kind, subjects, zone=zone)
-        verdict = self.book.verdict(verified.marks, self.at)
-        if not verdict.holds:
-            raise SignatureInvalid(verdict.sentence, advice=verdict.advice)
-        return verified
-
-    def stands(self, row: Statement, kind: str, *, zone: str) -> bool:
-        """Whether a statement verifies as one of *kind* and stands."""
-        try:
-            self.check(row, kind, [], zone=zone)
-        except SignatureInvalid:
-            return False
-        return True
-
-    def allows(self, digests: Collection[str]) -> bool:
-        """Whether none of these bytes is revoked."""
-        return self.book.forbids(digests, self.at).holds
-
-
 def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
     reader: Reader, version: ModelVersion, *, zone: str, notary: Notary, rules: PolicyBundle, purpose: str = ""
 ) -> values.Facts:
     """Return the facts of *version* for *zone* at the reader's moment, were it to serve there for *purpose*."""
     nodes = lineage.of(reader, version.ref)
-    approvals = queries.approvals_of(reader, version.ref)
+    given = queries.given_to(reader, version.ref)
     findings = queries.findings_about(
         reader, [version.ref, *(row.ref for row in queries.deployments_of(reader, version.ref))]
     )
     court = Court(notary, standing.book_of(reader), reader.now)
+    who = accounts.naturals(reader)
     return values.Facts(
         version=version.ref,
         digest=Digest.parse(version.digest),
@@ -83,8 +52,8 @@ def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
         tier=registered.tier_of(reader, version),
         zone=zone,
         policy=rules.digest,
-        requester=version.registered_by,
-        authors=lineage.authors_of(nodes),
+        requester=who(version.registered_by),
+        authors=who.all(lineage.authors_of(nodes)),
         tags=frozenset(version.tags),
         inherited_tags=lineage.tags_of(nodes),
         datasets=frozenset(Digest.parse(node.digest) for node in nodes if node.kind == "dataset"),
@@ -92,9 +61,10 @@ def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
         evidence=tuple(
             _evidence(row, version, nodes[0].statements, court) for row in queries.evidence_of(reader, version.ref)
         ),
-        approvals=tuple(_approval(row, nodes[0].statements, court) for row in approvals),
+        approvals=tuple(_approval(row, nodes[0].statements, court, who) for row in given if row.role != SELF),
+        attestations=tuple(_attestation(row, nodes[0].statements, court) for row in given if row.role == SELF),
         waivers=tuple(
-            _waiver(row, nodes[0].statements, court)
+            _waiver(row, nodes[0].statements, court, who)
             for row in queries.waivers_of(reader, version.ref)
             if row.approved_by is not None
         ),
@@ -103,7 +73,7 @@ def facts_of(  # noqa: PLR0913 - the version, where, what for, and who judges
         is_signature_verified=_is_signed(version, nodes[0].statements, court),
         is_lineage_verified=all(_is_attested(node, court) for node in nodes if node.kind in ATTESTED_BY),
         is_revoked=version.revoked_because is not None or not court.allows(bytes_of(version, nodes)),
-        is_suspended=any(row.state == "suspended" for row in approvals),
+        is_suspended=any(row.state == "suspended" for row in given),
     )
 
 
@@ -144,6 +114,11 @@ def bytes_of(version: ModelVersion, nodes: Sequence[Node]) -> frozenset[str]:
     return frozenset([version.digest, *version.bases, *files, *(node.digest for node in nodes)])
 
 
+def _said(row: Evidence | Approval | Waiver, about: Sequence[Statement]) -> Statement | None:
+    """Return the signed statement that *row* rests on."""
+    return next((one for one in about if one.id == row.statement_id), None)
+
+
 def _evidence(row: Evidence, version: ModelVersion, about: Sequence[Statement], court: Court) -> values.Evidence:
     metrics = {
         name: values.Measure(value=one["value"], lower=one.get("low"), upper=one.get("high"))
@@ -152,7 +127,7 @@ def _evidence(row: Evidence, version: ModelVersion, about: Sequence[Statement], 
     }
     # Evidence was admitted only with a verified statement whose subjects are this version's files; it counts while
     # that statement stands.
-    statement = next((one for one in about if one.id == row.statement_id), None)
+    statement = _said(row, about)
     return values.Evidence(
         kind=row.kind,
         digest=Digest.parse(row.digest),
@@ -164,35 +139,66 @@ def _evidence(row: Evidence, version: ModelVersion, about: Sequence[Statement], 
     )
 
 
-def _approval(row: Approval, about: Sequence[Statement], court: Court) -> values.Approval:
+def _approval(row: Approval, about: Sequence[Statement], court: Court, who: Naturals) -> values.Approval:
     return values.Approval(
         ref=str(row.id),
         role=Role(row.role),
-        approver=row.approver,
+        approver=who(row.approver),
         binding=values.Binding.parse(row.binding),
         at=row.approved_at,
         expires=row.expires_at,
         is_signed=_is_approved(row, about, court),
-        revoked_at=None if row.state == "active" else row.approved_at,
+        # Its own end says when an expired one stopped counting.
+        revoked_at=None if row.state in ("active", "expired") else row.approved_at,
+        stands_in_for=who(row.stands_in_for),
+        ticket=str(row.ticket.get("id", "")),
+    )
+
+
+def approved(row: Approval) -> dict[str, Any]:
+    """Return what an approver signs; the row must say the same for as long as it is to count."""
+    extra = {"standsInFor": row.stands_in_for, "ticket": row.ticket, "obligations": row.obligations}
+    return {
+        "approver": row.approver,
+        "role": row.role,
+        "meaning": row.meaning,
+        "binding": row.binding,
+        "approvedAt": moment(row.approved_at),
+        "expiresAt": moment(row.expires_at),
+        "assurance": "server-attested",
+        **{name: value for name, value in extra.items() if value},
+    }
+
+
+def attested(row: Approval) -> dict[str, Any]:
+    """Return what a person signs who attests alone; the row must say the same for as long as it is to count."""
+    return {
+        "attester": row.approver,
+        "meaning": row.meaning,
+        "checklist": row.checklist,
+        "binding": row.binding,
+        "attestedAt": moment(row.approved_at),
+        "expiresAt": moment(row.expires_at),
+        "assurance": "not independently approved",
+    }
+
+
+def _attestation(row: Approval, about: Sequence[Statement], court: Court) -> values.Attestation:
+    statement = _said(row, about)
+    return values.Attestation(
+        binding=values.Binding.parse(row.binding),
+        checklist=frozenset(row.checklist),
+        at=row.approved_at,
+        expires=row.expires_at,
+        is_signed=court.vouches(statement, statements.SELF_ATTESTATION, by=row.approver, says=attested(row)),
+        is_standing=row.state in ("active", "expired"),
     )
 
 
 def _is_approved(row: Approval, about: Sequence[Statement], court: Court) -> bool:
     """Whether the person's own signed statement says what the row says: a row alone approves nothing."""
-    statement = next((one for one in about if one.id == row.statement_id), None)
-    if statement is None:
-        return False
-    try:
-        verified = court.check(statement, statements.APPROVAL, [])
-    except SignatureInvalid:
-        return False
-    said = verified.predicate
-    return verified.speaker == court.notary.person(row.approver) and (
-        said.get("approver"),
-        said.get("role"),
-        said.get("binding"),
-        said.get("expiresAt"),
-    ) == (row.approver, row.role, row.binding, moment(row.expires_at))
+    statement = _said(row, about)
+    return court.vouches(statement, statements.APPROVAL, by=row.approver, says=approved(row))
 
 
 def waived(row: Waiver, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,15 +219,15 @@ def waived(row: Waiver, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _waiver(row: Waiver, about: Sequence[Statement], court: Court) -> values.Waiver:
+def _waiver(row: Waiver, about: Sequence[Statement], court: Court, who: Naturals) -> values.Waiver:
     never = datetime.min.replace(tzinfo=UTC)
     return values.Waiver(
         ref=row.ref,
         rule=row.rule,
         binding=values.Binding.parse(row.binding),
         excuses=frozenset(row.excuses),
-        requester=row.requested_by,
-        approver=row.approved_by or "",
+        requester=who(row.requested_by),
+        approver=who(row.approved_by or ""),
         at=row.approved_at or never,
         expires=row.expires_at or never,
         is_signed=_is_waived(row, about, court),
@@ -231,16 +237,10 @@ def _waiver(row: Waiver, about: Sequence[Statement], court: Court) -> values.Wai
 
 def _is_waived(row: Waiver, about: Sequence[Statement], court: Court) -> bool:
     """Whether the approver's own signed statement says what the row says."""
-    statement = next((one for one in about if one.id == row.statement_id), None)
-    if statement is None or row.approved_by is None or row.expires_at is None:
+    statement = _said(row, about)
+    if row.approved_by is None or row.expires_at is None:
         return False
-    try:
-        verified = court.check(statement, statements.WAIVER, [])
-    except SignatureInvalid:
-        return False
-    return verified.speaker == court.notary.person(row.approved_by) and dict(verified.predicate) == waived(
-        row, vars(row)
-    )
+    return court.vouches(statement, statements.WAIVER, by=row.approved_by, says=waived(row, vars(row)))
 
 
 def _open(findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -248,13 +248,13 @@ def _open(findings: Iterable[Finding]) -> tuple[str, ...]:
 
 
 def _is_signed(version: ModelVersion, about: Sequence[Statement], court: Court) -> bool:
-    files = [(str(file["path"]), Digest.parse(str(file["digest"]))) for file in version.files]
     for row in about:
         if row.predicate_type != statements.OMS_SIGNATURE:
             continue
         try:
-            verified = court.check(row, statements.OMS_SIGNATURE, [oms.root_digest(files)], zone=version.zone)
-            oms.check_files(verified.parsed, files)
+            root = oms.root_digest(version.subjects)
+            verified = court.check(row, statements.OMS_SIGNATURE, [root], zone=version.zone)
+            oms.check_files(verified.parsed, version.subjects)
         except SignatureInvalid:
             continue
         return True

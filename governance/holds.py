@@ -21,7 +21,7 @@ from khatim.wire import holds as wire
 from policies import retention
 from policies.loading import PolicyBundle
 from policies.retention import Record, Retention
-from registry import erasure
+from registry import accounts, erasure
 
 _SCOPE = ("namespace", "resource", "person", "zone", "since", "until")
 
@@ -61,7 +61,7 @@ def release(tx: Transaction, name: str, *, because: str) -> LegalHold:
         row.state, row.release_asked_by, row.release_because = RELEASING, tx.actor.ref, because
         tx.record(HoldReleaseAsked(about=row.ref, namespace=row.namespace, zone=row.zone, because=because))
         return row
-    if tx.actor.ref == row.release_asked_by:
+    if accounts.is_actor(tx, row.release_asked_by):
         raise SeparationOfDuties(
             "a hold is released by somebody else than who asked for it",
             advice="Ask another officer.", rule="holds/two-people",

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from audit.transaction import Reader, Transaction
-from governance import deployments, promotion, queries, work
+from governance import deployments, facts, history, queries, work
+from governance.history_tables import REVOKED
 from governance.tables import Approval, Evidence, Job
 from khatim.errors import FormatRefused, Malformed
 from khatim.vocabulary import Action, JobKind, Resource
 from khatim.wire import proofs, requests
+from policies import gates
 from policies.facts import Transition, Verdict
 from policies.loading import PolicyBundle
 from policies.residency import MovementKind
@@ -81,6 +83,7 @@ def revoke(tx: Transaction, path: str, *, because: str) -> ModelVersion:
     """Revoke a version and stop everything that serves it."""
     row = registered.numbered(tx, ModelVersion, path, for_update=True)
     versions.revoke(tx, row, because=because)
+    history.note(tx, row, REVOKED, because=because)
     deployments.stop_all_of(tx, row, because=f"revoked: {because}")
     return row
 
@@ -100,13 +103,15 @@ def gate_report(  # noqa: PLR0913 - a version, a transition, a zone, and what de
 ) -> proofs.GateReport:
     """Say what a transition requires and what of it is met."""
     version = registered.numbered(reader, ModelVersion, path)
-    decision = promotion.gate_of(reader, version, transition, zone=zone or version.zone, notary=notary, rules=rules)
+    known = facts.facts_of(reader, version, zone=zone or version.zone, notary=notary, rules=rules)
+    decision = gates.evaluate(rules.gates, transition, known, reader.now)
     return proofs.GateReport(
         gate=transition.value,
         is_open=bool(decision),
         met=[dict(one.as_members()) for one in decision.met],
         unmet=[dict(one.as_members()) for one in decision.unmet],
         excepted=[dict(one.as_members()) for one in decision.excepted],
+        binding=gates.binding_of(rules.gates, transition, known).digest,
     )
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from audit.events import moment
 from audit.transaction import Reader, Transaction
 from governance import queries
-from governance.facts import Court
+from governance.court import Court
 from governance.policy_events import PolicyActivated, PolicyLoaded, PolicyProposed, PolicyWithdrawn
 from governance.policy_tables import ACTIVE, REQUESTED, PolicyChange, PolicyLoad
 from governance.tables import Approval
@@ -26,7 +26,7 @@ from khatim.wire import rules as wire
 from policies import simulation
 from policies.loading import PolicyBundle
 from policies.requirements import Separation
-from registry import standing
+from registry import accounts, standing
 from registry.notary import Notary
 from registry.signing import statements
 from registry.tables import Statement
@@ -86,7 +86,7 @@ def approve(tx: Transaction, name: str, *, because: str, notary: Notary, rules: 
     tx.require(Action.POLICY_APPROVE, row.resource)
     if row.state != REQUESTED:
         raise Conflict(f"the policy change is {row.state}")
-    if tx.actor.ref == row.requested_by:
+    if accounts.is_actor(tx, row.requested_by):
         source = rules.gates.separation[Separation.REQUESTER]
         raise SeparationOfDuties(
             "You proposed these rules, so you may not put them in force.", advice=source.advice,

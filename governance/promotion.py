@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from audit.transaction import Reader, Transaction
-from governance import facts
+from governance import facts, history
 from governance.events import VersionPromoted
 from khatim.errors import Conflict, FormatRefused, GateNotSatisfied
-from khatim.vocabulary import Action, Stage
+from khatim.vocabulary import Action, Assurance, Stage
 from policies import gates
 from policies.facts import Transition
 from policies.loading import PolicyBundle
 from policies.outcomes import GateDecision
 from policies.requirements import Kind
-from registry import queries
+from registry import lineage, queries
 from registry.notary import Notary
 from registry.tables import ModelVersion
 
@@ -29,7 +29,10 @@ def promote(  # noqa: PLR0913 - what moves, where to, why, and what decides
     if to is Stage.NONE:
         raise Conflict(f"{path} does not go back to the beginning of its life", advice="Archive it, or go on.")
     decision = require_open(tx, version, Transition(to.value), zone=version.zone, notary=notary, rules=rules)
+    if to is Stage.PRODUCTION:
+        version.assurance = assurance_of(tx, version, rules=rules)
     before, version.stage = version.stage, to.value
+    history.note(tx, version, to.value, because=because, policy=str(rules.digest))
     tx.record(
         VersionPromoted(
             about=version.ref,
@@ -41,6 +44,7 @@ def promote(  # noqa: PLR0913 - what moves, where to, why, and what decides
             gate=to.value,
             policy=str(rules.digest),
             excepted=[one.as_members() for one in decision.excepted],
+            assurance=version.assurance,
         )
     )
     return version
@@ -65,19 +69,30 @@ def require_open(  # noqa: PLR0913 - a gate is asked for a version, a transition
     raise cls(decision.reason, advice=" ".join(decision.advice), **decision.as_members())
 
 
+def assurance_of(reader: Reader, version: ModelVersion, *, rules: PolicyBundle) -> Assurance:
+    """Return on whose word production rests."""
+    is_alone = rules.gates.is_self_attested(queries.tier_of(reader, version), _tags(reader, version))
+    return Assurance.SELF_ATTESTED if is_alone else Assurance.INDEPENDENT
+
+
 def seats_required(reader: Reader, version: ModelVersion, *, rules: PolicyBundle) -> list[list[str]]:
     """Return what production requires of this version, one seat an approval: the roles of which one must be held.
 
     Its runner counts them again.
     """
-    tier, tags = queries.tier_of(reader, version), frozenset(version.tags)
-    asked = rules.gates.between(Transition.PRODUCTION, tier, tags).values()
+    tier = queries.tier_of(reader, version)
+    asked = rules.gates.between(Transition.PRODUCTION, tier, _tags(reader, version)).values()
     return [
         sorted(role.value for role in one.roles)
         for one in asked
         if one.kind is Kind.APPROVALS
         for _ in range(one.count)
     ]
+
+
+def _tags(reader: Reader, version: ModelVersion) -> frozenset[str]:
+    """Return what the gate reads as well: the version's own tags and those of all that it was made from."""
+    return frozenset(version.tags) | lineage.tags_of(lineage.of(reader, version.ref))
 
 
 def gate_of(  # noqa: PLR0913 - as above

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from audit.transaction import Reader
-from governance.tables import Approval, Deployment, Evidence, Finding, MonitorRun
+from governance.tables import SELF, Approval, Deployment, Evidence, Finding, MonitorRun
 from governance.waiver_tables import Waiver
 from registry import identified as by_id
 
@@ -22,6 +22,16 @@ def evidence_of(reader: Reader, ref: str) -> list[Evidence]:
 
 def approvals_of(reader: Reader, ref: str) -> list[Approval]:
     """Return the approvals of *ref*, oldest first, whatever their state."""
+    return [row for row in given_to(reader, ref) if row.role != SELF]
+
+
+def attestations_of(reader: Reader, ref: str) -> list[Approval]:
+    """Return the self-attestations of a version, oldest first."""
+    return [row for row in given_to(reader, ref) if row.role == SELF]
+
+
+def given_to(reader: Reader, ref: str) -> list[Approval]:
+    """Return approvals and self-attestations of a version, oldest first."""
     return list(reader.scalars(select(Approval).where(Approval.about == ref).order_by(Approval.id)))
 
 

@@ -22,6 +22,7 @@ from khatim.errors import AssignmentRefused, Conflict, NotFound, SeparationOfDut
 from khatim.vocabulary import Action, Resource
 from khatim.wire import access as wire
 from policies.loading import PolicyBundle
+from registry import accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,10 @@ def decide(tx: Transaction, name: str, body: wire.ReviewDecision, *, rules: Poli
     item, row = found
     if item.decision:
         raise Conflict(f"it was answered already: {item.decision}")
+    who = accounts.naturals(tx)
     separate = rules.assignments.may_review(
-        reviewer=tx.actor.ref, subject=row.subject, approver=row.approved_by or "", groups=tx.actor.groups,
-        is_kept=body.decision == "keep",
+        reviewer=who(tx.actor.ref), subject=accounts.subject_of(tx, row.subject), approver=who(row.approved_by or ""),
+        groups=tx.actor.groups, is_kept=body.decision == "keep",
     )  # fmt: skip
     if not separate:
         raise SeparationOfDuties(separate.reason, advice=separate.advice, **separate.as_members())

@@ -72,25 +72,30 @@ def revoke(tx: Transaction, body: requests.Revoke, *, notary: Notary, rules: Pol
     reached = touched_by(tx, what)
     row, is_new = revocations.record(tx, what, because=body.because, touched=reached.refs)
     if is_new:
-        because = f"revoked ({what.kind.value}): {body.because}"
-        fallen = {one.about for one in reached.statements}
-        for deployment in reached.deployments:
-            if deployment.ref in fallen or not _may_serve(tx, deployment, reached.versions, notary, rules):
-                deployments.halt(tx, deployment, because=because)
-        for job in reached.jobs:
-            aftermath.call_off(tx, job, because=because)
+        with tx.whole():
+            _stop(tx, reached, f"revoked ({what.kind.value}): {body.because}", notary, rules)
     return row
+
+
+def _stop(tx: Transaction, reached: Touched, because: str, notary: Notary, rules: PolicyBundle) -> None:
+    fallen = {one.about for one in reached.statements}
+    for deployment in reached.deployments:
+        if deployment.ref in fallen or not _may_serve(tx, deployment, reached.versions, notary, rules):
+            deployments.halt(tx, deployment, because=because)
+    for job in reached.jobs:
+        aftermath.call_off(tx, job, because=because)
 
 
 def touched_by(reader: Reader, what: Draft) -> Touched:
     """Return everything that the revocation reaches, whether or not it can go on without it."""
-    statements = revocation_drafts.struck(reader, what.as_if(reader.now))
-    made = [row.about for row in statements]
-    if what.kind is Revoked.ARTIFACT:
-        made += _made_of(reader, what.target)
-    below = lineage.below(reader, made)
-    versions = registered.versions_named(reader, [ref for ref in below if ref.startswith(f"{ModelVersion.KIND}:")])
-    return Touched(statements, versions, _serving(reader, versions, made), _jobs(reader, what))
+    with reader.whole():  # it reaches whatever rests on it, in whose namespace it stands
+        statements = revocation_drafts.struck(reader, what.as_if(reader.now))
+        made = [row.about for row in statements]
+        if what.kind is Revoked.ARTIFACT:
+            made += _made_of(reader, what.target)
+        below = lineage.below(reader, made)
+        versions = registered.versions_named(reader, [ref for ref in below if ref.startswith(f"{ModelVersion.KIND}:")])
+        return Touched(statements, versions, _serving(reader, versions, made), _jobs(reader, what))
 
 
 def _read(reader: Reader, body: requests.Revoke, notary: Notary) -> Draft:

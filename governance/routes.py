@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
 
 from audit.http import Read, SealedRoute, Tx
 from governance import (
@@ -20,9 +22,11 @@ from governance import (
     promotion,
     queries,
     revoking,
+    self_attesting,
 )
 from governance.tables import Authorisation, Deployment, Finding, Job
 from khatim.wire import answers, proofs, requests
+from khatim.wire import findings as wire_findings
 from khatim.wire import revocations as wire_revocations
 from policies.facts import Transition
 from registry.routes import Cursor, Limit, Pen, Rules
@@ -124,19 +128,63 @@ def list_approvals(reader: Read, namespace: str, name: str, number: int) -> answ
 
 @router.post(VERSION + "/approvals", status_code=201)
 def approve(
-    tx: Tx, rules: Rules, pen: Pen, namespace: str, name: str, number: int, body: requests.Approve
+    tx: Tx,
+    rules: Rules,
+    pen: Pen,
+    namespace: str,
+    name: str,
+    number: int,
+    body: requests.Approve,
+    if_match: Annotated[str, Header(max_length=100)] = "",
 ) -> answers.Approval:
-    """Approve a version in one role."""
+    """Approve a version in one role; with `If-Match` only if it is what the report of its gate showed."""
+    given = {**body.model_dump(), "seen": body.seen or if_match.strip('"')}
+    row = approvals.approve(tx, f"{namespace}/{name}@{number}", **given, notary=pen, rules=rules)
+    return answers.Approval.model_validate(row)
+
+
+@router.post(VERSION + "/self-attestations", status_code=201)
+def attest(
+    tx: Tx, rules: Rules, pen: Pen, namespace: str, name: str, number: int, body: requests.SelfAttest
+) -> answers.SelfAttestation:
+    """Attest one's own work where nobody else is there (profile solo); it is no approval."""
+    row = self_attesting.attest(tx, f"{namespace}/{name}@{number}", body, notary=pen, rules=rules)
+    return self_attesting.told(row)
+
+
+@router.get(VERSION + "/self-attestations")
+def list_attestations(reader: Read, namespace: str, name: str, number: int) -> answers.Page[answers.SelfAttestation]:
+    """List the self-attestations of a version, whatever their state."""
+    rows = self_attesting.attestations_of(reader, f"{namespace}/{name}@{number}")
+    return answers.Page(items=[self_attesting.told(row) for row in rows])
+
+
+@router.post(VERSION + "/approvals/{approval}/answers", status_code=201)
+def answer_obligation(
+    tx: Tx, namespace: str, name: str, number: int, approval: str, body: requests.Answered
+) -> answers.Approval:
+    """Say how an obligation of a conditional approval was met."""
     path = f"{namespace}/{name}@{number}"
-    return answers.Approval.model_validate(approvals.approve(tx, path, **body.model_dump(), notary=pen, rules=rules))
+    return answers.Approval.model_validate(approvals.answer(tx, path, approval, **body.model_dump()))
 
 
 @router.get(VERSION + "/gates/{transition}")
 def gate(
-    reader: Read, rules: Rules, pen: Pen, namespace: str, name: str, number: int, transition: Transition, zone: str = ""
+    reader: Read,
+    rules: Rules,
+    pen: Pen,
+    response: Response,
+    namespace: str,
+    name: str,
+    number: int,
+    transition: Transition,
+    zone: str = "",
 ) -> proofs.GateReport:
-    """Say what a transition requires and what of it is met; decides nothing."""
-    return lifecycle.gate_report(reader, f"{namespace}/{name}@{number}", transition, zone=zone, notary=pen, rules=rules)
+    """Say what a transition requires and what of it is met; decides nothing.  Its entity tag goes with an approval."""
+    path = f"{namespace}/{name}@{number}"
+    found = lifecycle.gate_report(reader, path, transition, zone=zone, notary=pen, rules=rules)
+    response.headers["etag"] = f'"{found.binding}"'
+    return found
 
 
 @router.post(VERSION + "/promotions")
@@ -188,22 +236,34 @@ def monitor(tx: Tx, name: str) -> answers.Job:
 
 
 @router.get("/findings")
-def list_findings(reader: Read, cursor: Cursor = "", limit: Limit = 50) -> answers.Page[answers.Finding]:
+def list_findings(reader: Read, cursor: Cursor = "", limit: Limit = 50) -> answers.Page[wire_findings.Finding]:
     """List findings, newest first."""
     rows, following = queries.page_of(reader, Finding, cursor=cursor, limit=limit)
-    return answers.Page(items=[answers.Finding.model_validate(row) for row in rows], next=following)
+    return answers.Page(items=[wire_findings.Finding.model_validate(row) for row in rows], next=following)
 
 
 @router.get("/findings/{name}")
-def finding(reader: Read, name: str) -> answers.Finding:
+def finding(reader: Read, name: str) -> wire_findings.Finding:
     """Return one finding."""
-    return answers.Finding.model_validate(queries.identified(reader, Finding, name))
+    return wire_findings.Finding.model_validate(queries.identified(reader, Finding, name))
+
+
+@router.post("/findings", status_code=201)
+def open_finding(tx: Tx, rules: Rules, body: wire_findings.OpenFinding) -> wire_findings.Finding:
+    """Open a finding about a version or a deployment."""
+    return wire_findings.Finding.model_validate(findings.report(tx, body, rules=rules.findings))
+
+
+@router.post("/findings/{name}/assignment")
+def assign(tx: Tx, name: str, body: wire_findings.AssignFinding) -> wire_findings.Finding:
+    """Let somebody answer for a finding, by a day."""
+    return wire_findings.Finding.model_validate(findings.assign(tx, name, body))
 
 
 @router.post("/findings/{name}/resolution")
-def resolve(tx: Tx, name: str, body: requests.Reason) -> answers.Finding:
+def resolve(tx: Tx, name: str, body: requests.Reason) -> wire_findings.Finding:
     """Resolve a finding."""
-    return answers.Finding.model_validate(findings.resolve(tx, name, because=body.because))
+    return wire_findings.Finding.model_validate(findings.resolve(tx, name, because=body.because))
 
 
 @router.get("/jobs")

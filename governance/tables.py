@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from audit.base import Base, Governed, Identifier, Moment
-from khatim.vocabulary import JobKind, JobState, Resource
+from audit.base import Base, Governed, Identifier, Json, Moment
+from khatim.vocabulary import Assurance, JobKind, JobState, Resource
 
 
 class Authorisation(Base, Governed):
@@ -72,11 +72,21 @@ class Evidence(Base, Governed):
         return self.about
 
 
+SELF: Final = "self-attestation"
+"""What stands for the role where nobody independent looked: it is no role, and what has it is no approval."""
+
+
 class Approval(Base, Governed):
-    """One person's signed approval, bound to digests.  `state` changes and says why; the binding never does."""
+    """One person's signed approval, or self-attestation (role `SELF`), bound to digests.
+
+    Its state with the reason and the answers change, nothing else.
+
+    `obligations` are what it is given under, each `{"text", "dueAt"}`; `answers` what was said to them, each
+    `{"number", "by", "at", "said"}`.  `ticket` is the change ticket as the approver saw it.
+    """
 
     __tablename__ = "approvals"
-    __table_args__ = (CheckConstraint("state IN ('active', 'suspended', 'revoked')", name="state"),)
+    __table_args__ = (CheckConstraint("state IN ('active', 'suspended', 'revoked', 'expired')", name="state"),)
 
     id: Mapped[Identifier]
     about: Mapped[str] = mapped_column(index=True)
@@ -89,7 +99,13 @@ class Approval(Base, Governed):
     expires_at: Mapped[Moment]
     state: Mapped[str]
     state_because: Mapped[str]
-    statement_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("statements.id"))
+    # Signed once the row is made: the statement says what the row says.
+    statement_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("statements.id"), init=False)
+    stands_in_for: Mapped[str] = mapped_column(default="")
+    ticket: Mapped[dict[str, Any]] = mapped_column(JSONB, default_factory=dict)
+    obligations: Mapped[list[Json]] = mapped_column(default_factory=list)
+    answers: Mapped[list[Json]] = mapped_column(default_factory=list)
+    checklist: Mapped[Json] = mapped_column(default_factory=dict)  # of a self-attestation
 
     @property
     def ref(self) -> str:
@@ -98,10 +114,17 @@ class Approval(Base, Governed):
 
 
 class Finding(Base, Governed):
-    """Something that should not be so, seen by a monitor.  `state` and its resolution change; never deleted."""
+    """Something that should not be so, seen by a monitor, in the ledger or by a person.  Never deleted.
+
+    `owner` answers for it by `due_at`; they, `overdue_at` (when it was told that nobody did) and the resolution change.
+    """
 
     __tablename__ = "findings"
-    __table_args__ = (CheckConstraint("state IN ('open', 'resolved')", name="state"),)
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'resolved')", name="state"),
+        CheckConstraint("severity IN ('critical', 'high', 'medium', 'low')", name="severity"),
+        Index("ix_findings_due", "due_at", postgresql_where="state = 'open'"),
+    )
 
     id: Mapped[Identifier]
     number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), init=False, unique=True)
@@ -115,7 +138,12 @@ class Finding(Base, Governed):
     consequence: Mapped[str]
     state: Mapped[str]
     opened_at: Mapped[Moment]
+    opened_by: Mapped[str]
+    owner: Mapped[str]
+    due_at: Mapped[Moment]
+    overdue_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), default=None)
     resolved_by: Mapped[str | None] = mapped_column(default=None)
+    resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), default=None)
     resolved_because: Mapped[str | None] = mapped_column(default=None)
 
     @property
@@ -130,11 +158,16 @@ class Finding(Base, Governed):
 
 
 class Deployment(Base, Governed):
-    """One version asked to serve in one zone.  `state`, its reason and the endpoint change."""
+    """One version asked to serve in one zone.  `state`, its reason and the endpoint change.
+
+    `runtime` is what was agreed for it, event by event (`policies.runtime.Terms`), and never changes; `approved_until`
+    is when its approvals end by time alone, `warned_days` the last warning before it.
+    """
 
     __tablename__ = "deployments"
     __table_args__ = (
         CheckConstraint("state IN ('requested', 'serving', 'refused', 'suspended', 'stopped')", name="state"),
+        Index("ix_deployments_approved_until", "approved_until", postgresql_where="state = 'serving'"),
     )
 
     id: Mapped[Identifier]
@@ -150,6 +183,11 @@ class Deployment(Base, Governed):
     requested_by: Mapped[str]
     requested_at: Mapped[Moment]
     changed_at: Mapped[Moment]
+    tier: Mapped[int | None]
+    runtime: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    assurance: Mapped[str] = mapped_column(default=Assurance.INDEPENDENT.value, kw_only=True)
+    approved_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    warned_days: Mapped[int | None] = mapped_column(default=None)
 
     @property
     def ref(self) -> str:

@@ -14,13 +14,14 @@ from governance import facts, queries
 from governance.exception_events import WaiverApproved, WaiverEnded, WaiverRequested
 from governance.waiver_tables import Waiver
 from khatim.errors import Conflict, SeparationOfDuties, WaiverRefused
-from khatim.vocabulary import Action, Digest
+from khatim.vocabulary import Action
 from khatim.wire import waivers as wire
 from policies import gates
 from policies import waivers as rules_of_waivers
 from policies.facts import Transition
 from policies.loading import PolicyBundle
 from policies.requirements import Kind
+from registry import accounts
 from registry import queries as registered
 from registry.notary import Notary
 from registry.signing import statements
@@ -85,7 +86,8 @@ def approve(tx: Transaction, name: str, *, because: str, notary: Notary, rules: 
     version = registered.numbered(tx, ModelVersion, row.about.partition(":")[2], for_update=True)
     known = facts.facts_of(tx, version, zone=version.zone, notary=notary, rules=rules)
     transition = Transition(row.transition)
-    separate = rules_of_waivers.may_give(rules.gates, known, asked_by=row.requested_by, approver=tx.actor.ref)
+    who = accounts.naturals(tx)
+    separate = rules_of_waivers.may_give(rules.gates, known, asked_by=who(row.requested_by), approver=who(tx.actor.ref))
     if not separate:
         raise SeparationOfDuties(separate.reason, advice=separate.advice, **separate.as_members())
     # Asked again: tier and policy may have changed since it was asked for.
@@ -100,9 +102,8 @@ def approve(tx: Transaction, name: str, *, because: str, notary: Notary, rules: 
         "approved_at": tx.now,
         "expires_at": rules_of_waivers.end_of(rules.gates, known, row.days, tx.now),
     }
-    subjects = [(file["path"], Digest.parse(file["digest"])) for file in version.files]
-    who = notary.person(tx.actor.ref)
-    statement = notary.attest(tx, version.ref, who, statements.WAIVER, subjects, facts.waived(row, given))
+    signer = notary.person(tx.actor.ref)
+    statement = notary.attest(tx, version.ref, signer, statements.WAIVER, version.subjects, facts.waived(row, given))
     row.state, row.because, row.statement_id = "approved", because, statement.id
     for column, value in given.items():
         setattr(row, column, value)

@@ -23,6 +23,7 @@ from khatim.calls.artifacts import Artifacts
 from khatim.calls.connection import Connection
 from khatim.calls.data import Datasets, Features
 from khatim.calls.holds import Holds
+from khatim.calls.incidents import Incidents
 from khatim.calls.jobs import Jobs
 from khatim.calls.models import Models, Versions
 from khatim.calls.operation import Deployments, Findings, Monitors
@@ -30,12 +31,15 @@ from khatim.calls.people import People
 from khatim.calls.proof import Engagements, Ledger
 from khatim.calls.revocations import Revocations
 from khatim.calls.rules import Policies
+from khatim.calls.service_accounts import ServiceAccounts
 from khatim.calls.streams import Streams
 from khatim.calls.training import Authorisations, Trainings
 from khatim.calls.transfers import Transfers
+from khatim.calls.waiting import Queue
 from khatim.calls.waivers import Waivers
 from khatim.calls.zones import Agents, Zones
 from khatim.wire import answers
+from khatim.wire.sign_in import SignIn
 
 __all__ = ["Client"]
 
@@ -65,10 +69,13 @@ class Client:
         self.versions = Versions(self.connection)
         self.deployments = Deployments(self.connection)
         self.monitors = Monitors(self.connection)
+        self.queue = Queue(self.connection)
         self.findings = Findings(self.connection)
+        self.incidents = Incidents(self.connection)
         self.jobs = Jobs(self.connection)
         self.access = Access(self.connection)
         self.people = People(self.connection)
+        self.service_accounts = ServiceAccounts(self.connection)
         self.policies = Policies(self.connection)
         self.revocations = Revocations(self.connection)
         self.holds = Holds(self.connection)
@@ -84,6 +91,10 @@ class Client:
     def whoami(self) -> answers.Who:
         """Say who the caller is, as the registry sees it."""
         return self.connection.ask(answers.Who, "/v1/whoami")
+
+    def how_to_sign_in(self) -> SignIn:
+        """Say how people sign in to this registry; needs no token."""
+        return self.connection.ask(SignIn, "/v1/sign-in")
 
     def close(self) -> None:
         """Close the connections."""

@@ -31,6 +31,7 @@
     │   ├── AlreadyExists                  the name or version is taken
     │   ├── StaleFence                     the lease belongs to somebody else by now
     │   └── IdempotencyMismatch            the key was used for another request
+    ├── Changed                      412   what was looked at is not what it is now
     ├── TooLarge                     413   over the size limit
     ├── StoreFull                    507   the zone's store has no room; nothing was kept
     ├── RegistryFull                 507   the disk of the database or the ledger is full; nothing was changed
@@ -192,6 +193,13 @@ class IdempotencyMismatch(Conflict):
     """This Idempotency-Key was used for another request."""
 
     advice = "Use a new key for a new request."
+
+
+class Changed(KhatimError):
+    """What you looked at is not what it is now."""
+
+    status = 412
+    advice = "Look at what is new, and decide then."
 
 
 class TooLarge(KhatimError):

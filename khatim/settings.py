@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from khatim.errors import Misconfigured
+from khatim.sign_in_settings import OidcSettings, TlsSettings
 from khatim.signing_settings import SigningSettings
 
 
@@ -32,15 +33,6 @@ class DatabaseSettings(BaseModel):
         if any(given) and not all(given):
             raise ValueError("give url, owner_url and sequencer_url (three roles), or none of them")
         return self
-
-
-class OidcSettings(BaseModel):
-    """Who signs people in.  Both are needed: a token for another audience must never be honoured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    issuer: str = Field(pattern=r"^https://")
-    audience: str = Field(min_length=1)
 
 
 class DiskSettings(BaseModel):
@@ -191,6 +183,8 @@ class Settings(BaseSettings):
     zone: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9.-]{0,62})?$")  # where the control plane itself stands
     database: DatabaseSettings = DatabaseSettings()
     oidc: OidcSettings | None = None
+    tls: TlsSettings | None = None
+    proxy: str = Field(default="", pattern=r"^[0-9a-fA-F.:/, ]*$")  # addresses of what speaks TLS in front of this
     disk: DiskSettings = DiskSettings()
     floods: FloodSettings = FloodSettings()
     ledger: LedgerSettings = LedgerSettings()
@@ -207,10 +201,17 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _local_mode_stays_local(self) -> Settings:
-        if self.is_local and not is_loopback(self.host):
+        if is_loopback(self.host):
+            return self
+        if self.is_local:
             raise ValueError(
                 f"without an OIDC provider Khatim listens on loopback only, not on {self.host}; "
                 "set KHATIM_OIDC__ISSUER and KHATIM_OIDC__AUDIENCE"
+            )
+        if self.tls is None and not self.proxy.strip():
+            raise ValueError(
+                f"tokens would cross the network in the clear on {self.host}; set KHATIM_TLS__CERTIFICATE and "
+                "KHATIM_TLS__KEY, or KHATIM_PROXY with the addresses of the proxy that speaks TLS"
             )
         return self
 

@@ -26,7 +26,7 @@ LEEWAY = timedelta(seconds=5)
 PROOF_LIFE = timedelta(seconds=60)
 _PROOF = "dpop+jwt"  # RFC 9449 section 4.2
 _ALGORITHMS = {("RSA", ""): ("RS256", "PS256"), ("EC", "P-256"): ("ES256",), ("OKP", "Ed25519"): ("EdDSA",)}
-KINDS = frozenset({"access", "link", "session", "agent", "enrolment", "ticket", "job", "signing"})
+KINDS = frozenset({"access", "link", "session", "agent", "enrolment", "ticket", "job", "signing", "sign-in"})
 
 
 def public_pem(key: Ed25519PrivateKey | Ed25519PublicKey) -> str:
@@ -100,12 +100,13 @@ def key_id_of(token: str) -> str:
 
 
 def read_foreign(  # noqa: PLR0913 - what a token is judged by
-    token: str, key: Mapping[str, Any], *, issuer: str, audience: str, at: datetime, grace: timedelta = LEEWAY
+    token: str, key: Mapping[str, Any], *, issuer: str, audience: str, at: datetime, needs_subject: bool = True
 ) -> Mapping[str, Any]:
     """Verify a token of another issuer (OpenID Connect) with its published *key* (a JWK); return its claims.
 
     The kind of the key decides the algorithm, never the token: RSA means RS256 or PS256, P-256 means ES256, Ed25519
-    means EdDSA, and a shared secret is no key at all.  Raises as `read` does.
+    means EdDSA, and a shared secret is no key at all.  Without *needs_subject* it may be about nobody, as a logout
+    token that names a session.  Raises as `read` does.
     """
     algorithms = _ALGORITHMS.get((str(key.get("kty")), str(key.get("crv", ""))))
     if algorithms is None or key.get("use", "sig") != "sig":
@@ -118,7 +119,7 @@ def read_foreign(  # noqa: PLR0913 - what a token is judged by
             audience=audience,
             issuer=issuer,
             options={
-                "require": ["exp", "iat", "sub", "aud", "iss"],
+                "require": ["exp", "iat", *(["sub"] if needs_subject else []), "aud", "iss"],
                 "verify_exp": False, "verify_iat": False, "verify_nbf": False,  # checked below against `at`
             },
         )  # fmt: skip
@@ -126,7 +127,7 @@ def read_foreign(  # noqa: PLR0913 - what a token is judged by
         raise Unauthenticated("the token is meant for another audience") from error
     except jwt.PyJWTError as error:
         raise Unauthenticated("the token is not valid") from error
-    _check_time(claims, at, grace)
+    _check_time(claims, at, LEEWAY)
     return claims
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from khatim.actions import Action as Action  # noqa: PLC0414 - these are words of this module, too
 from khatim.actions import Role as Role  # noqa: PLC0414
@@ -58,6 +58,15 @@ class Stage(StrEnum):
     STAGING = "staging"
     PRODUCTION = "production"
     ARCHIVED = "archived"
+
+
+class Severity(StrEnum):
+    """How grave a finding is: by when it must be answered for follows from it (``findings.yaml``)."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
 
 
 class VersionStatus(StrEnum):
@@ -110,6 +119,17 @@ class Basis(StrEnum):
     OUTSIDE_TIME = "outside-time"
 
 
+class Assurance(StrEnum):
+    """On whose word production rests: others looked, or nobody but who made it (which is no approval)."""
+
+    INDEPENDENT = "independent"
+    SELF_ATTESTED = "self-attested"
+
+
+PROGRAM: Final = "service-account:"
+"""How the reference of a program begins, as an actor and as the holder of a role."""
+
+
 class FileRole(StrEnum):
     """What a file of a model version is for."""
 
@@ -135,6 +155,7 @@ class ActorKind(StrEnum):
     """What an actor is."""
 
     PERSON = "person"
+    SERVICE_ACCOUNT = "service-account"  # a program, for which a person answers
     AGENT = "agent"
     SERVICE = "service"
     NOBODY = "nobody"
@@ -146,6 +167,10 @@ def matches(text: str, pattern: str) -> bool:
     return text.startswith(head) if star else text == pattern
 
 
+EVERYWHERE: Final = frozenset({"*"})
+"""The patterns of all namespaces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """A role that somebody holds in some zones and namespaces until a day.  `ref` names the record of it."""
@@ -155,6 +180,7 @@ class Assignment:
     zone: str = "*"
     namespace: str = "*"
     ref: str = ""
+    stands_in_for: str = ""  # the person in whose absence the holder acts, and whose one voice it is
 
     def covers(self, resource: Resource, at: datetime | None) -> bool:
         """Whether the role is held for *resource* at *at*; at an unknown time it is not."""
@@ -173,12 +199,33 @@ class Actor:
     strength: int | None = None  # of the sign-in: 1 one factor, 2 two, 3 bound to a device; None when nobody says
     groups: frozenset[str] = frozenset()  # of the identity provider, by name
     assignments: frozenset[Assignment] = frozenset()  # on record, beside the roles that the sign-in brought
+    places: frozenset[str] = EVERYWHERE  # patterns of the namespaces in which the roles of the sign-in hold
 
     def roles_for(self, resource: Resource, at: datetime | None) -> frozenset[Role]:
-        """Return the roles held for *resource* at *at*: those of the sign-in everywhere, others where they cover it."""
+        """Return the roles held for *resource* at *at*: those of the sign-in in its places, others as they cover it."""
+        brought = self.roles if self.is_placed(resource.namespace) else frozenset()
         if not self.assignments:
-            return self.roles
-        return self.roles | {one.role for one in self.assignments if one.covers(resource, at)}
+            return brought
+        return brought | {one.role for one in self.assignments if one.covers(resource, at)}
+
+    def stands_in_for(self, role: Role, resource: Resource, at: datetime | None) -> str:
+        """Return the person for whom *role* is held there, empty when it is the actor's own."""
+        if role in self.roles and self.is_placed(resource.namespace):
+            return ""
+        held = (one for one in self.assignments if one.role is role and one.covers(resource, at))
+        return min((one.stands_in_for for one in held), default="")
+
+    def is_placed(self, namespace: str) -> bool:
+        """Whether the roles of the sign-in hold in *namespace*; what has none belongs to the whole installation."""
+        return self.places is EVERYWHERE or any(matches(namespace, pattern) for pattern in self.places)
+
+    def reach(self, at: datetime) -> frozenset[str]:
+        """Return the patterns of the namespaces of which this actor may see anything at all at *at*."""
+        if self.kind in {ActorKind.AGENT, ActorKind.SERVICE}:
+            return EVERYWHERE
+        return (self.places if self.roles else frozenset()) | {
+            one.namespace for one in self.assignments if at < one.until
+        }
 
     @property
     def is_somebody(self) -> bool:
@@ -240,4 +287,12 @@ class Access(Protocol):
 
     def decide(self, actor: Actor, action: Action, resource: Resource, at: datetime | None = None) -> Decision:
         """Decide whether *actor* may do *action* to *resource* at *at*."""
+        ...
+
+    def placed(self, actor: Actor) -> Actor:
+        """Return *actor* with the places in which the roles of the sign-in hold (`Actor.places`)."""
+        ...
+
+    def entity_of(self, namespace: str) -> str:
+        """Return the legal entity that *namespace* belongs to; empty when no rule says."""
         ...

@@ -14,13 +14,18 @@ import audit.endorsements_tables
 import audit.ledger_tables
 import audit.streams.tables
 import governance.access_tables
+import governance.history_tables
 import governance.hold_tables
+import governance.incident_tables
 import governance.policy_tables
 import governance.tables
 import governance.waiver_tables
+import registry.account_tables
 import registry.authority_tables
 import registry.erasure_tables
 import registry.revocation_tables
+import registry.service_account_tables
+import registry.session_tables
 import registry.tables
 import registry.transfer_tables
 import runners.tables  # the import fills the metadata

@@ -21,6 +21,7 @@ import casbin
 from khatim.errors import Misconfigured
 from khatim.vocabulary import Action, Actor, ActorKind, Decision, Digest, Resource, Role, is_name, matches
 from policies.conditions import Circumstances, Conditions
+from policies.entities import Entities
 from policies.grants import ALWAYS, GRANTS, SERVICE_ROLE, Grant, read_grants
 from policies.index import ANYWHERE, MODEL, Answer, Index, Question, lines_of
 
@@ -33,7 +34,13 @@ class CasbinAccess:
     """`khatim.vocabulary.Access` by Casbin's model.  Built once, immutable, safe to share between threads."""
 
     def __init__(
-        self, model: str, grants: Iterable[Grant], *, conditions: Conditions | None = None, policy: str = ""
+        self,
+        model: str,
+        grants: Iterable[Grant],
+        *,
+        conditions: Conditions | None = None,
+        entities: Entities | None = None,
+        policy: str = "",
     ) -> None:
         """Take the text of the model, the grants, the conditions they name, and the digest of the policy bundle.
 
@@ -41,6 +48,7 @@ class CasbinAccess:
         """
         self.grants: Final = tuple(grants)
         self.conditions: Final = conditions or Conditions()
+        self.entities: Final = entities or Entities()
         self.policy: Final = policy or _digest(model, self.grants)
         places: dict[tuple[str, ...], str] = {}
         for grant in self.grants:
@@ -73,9 +81,20 @@ class CasbinAccess:
             return self._refusal("access.conf:nobody", f"Nobody is signed in: no {action.value}.", "Sign in.")
         return self.answer(self.question(actor, action, resource, at))
 
+    def placed(self, actor: Actor) -> Actor:
+        """Return *actor* with the places in which the roles of the sign-in hold."""
+        return self.entities.placed(actor)
+
+    def entity_of(self, namespace: str) -> str:
+        """Return the legal entity that *namespace* belongs to; empty when no rule says."""
+        return self.entities.of(namespace)
+
     def question(self, actor: Actor, action: Action, resource: Resource, at: datetime | None = None) -> Question:
         """Return what is asked of the rows: roles, kind, home zone, place, action and the conditions that hold."""
         roles = frozenset(role.value for role in actor.roles_for(resource, at))
+        if action is Action.READ and not resource.namespace and not roles:
+            # What belongs to the whole installation (zones, rules) is to be read by the members of any entity.
+            roles = frozenset(role.value for role in actor.roles if actor.places)
         if actor.kind is ActorKind.SERVICE:
             roles |= {SERVICE_ROLE}
         home = ANYWHERE

@@ -6,6 +6,7 @@ Whoever holds the rows builds these values; `policies.gates` looks at nothing el
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,6 +61,12 @@ class Binding:
             "tier": self.tier,
         }
 
+    @property
+    def digest(self) -> str:
+        """Return the digest of the binding: two people who see the same one decide about the same."""
+        text = json.dumps(self.as_members(), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        return str(Digest.of(text.encode()))
+
     @classmethod
     def parse(cls, members: Mapping[str, Any]) -> Binding:
         """Read what `as_members` made; raises `ValueError` or `KeyError` for anything else."""
@@ -87,6 +94,18 @@ class Approval:
     expires: datetime
     is_signed: bool
     revoked_at: datetime | None = None
+    stands_in_for: str = ""  # the absent person whose voice it is
+    ticket: str = ""  # the change ticket that it names
+
+    @property
+    def voice(self) -> str:
+        """Whose one voice it is where voices are counted: the absent person's, or the approver's."""
+        return self.stands_in_for or self.approver
+
+    @property
+    def voices(self) -> frozenset[str]:
+        """Whose voice it is: the approver's, and that of the person for whom they act."""
+        return frozenset({self.approver, self.stands_in_for} - {""})
 
     def is_live(self, at: datetime) -> bool:
         """Whether it is signed and stands at *at*: given, not expired, not revoked."""
@@ -96,6 +115,22 @@ class Approval:
     def is_voice(self, at: datetime) -> bool:
         """Whether somebody who asks at *at* has spoken: also when it was given while they waited for their turn."""
         return self.is_live(max(at, self.at))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """What somebody said of their own work after a checklist, of which *checklist* are the items.  No approval."""
+
+    binding: Binding
+    checklist: frozenset[str]
+    at: datetime
+    expires: datetime
+    is_signed: bool
+    is_standing: bool = True
+
+    def is_live(self, at: datetime) -> bool:
+        """Whether it is signed and stands at *at*."""
+        return self.is_signed and self.is_standing and self.at <= at < self.expires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +217,7 @@ class Facts:
     files: tuple[FileFact, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    attestations: tuple[Attestation, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     residency: Decision | None = None
     open_findings: tuple[str, ...] = ()

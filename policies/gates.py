@@ -12,33 +12,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from khatim.vocabulary import Decision, Role, VersionStatus
-from policies import waivers
-from policies.facts import Approval, Binding, Evidence, Facts, Transition, Verdict
+from khatim.vocabulary import VersionStatus
+from policies import voices, waivers
+from policies.bindings import binding_of as binding_of  # noqa: PLC0414 - words of this module, too
+from policies.bindings import gate_of as gate_of  # noqa: PLC0414
+from policies.bindings import newest_evidence as newest_evidence  # noqa: PLC0414
+from policies.facts import Approval, Attestation, Evidence, Facts, Transition, Verdict
 from policies.outcomes import GateDecision, Outcome
-from policies.quorum import saturated
-from policies.requirements import TIERS, UNDECLARED, Gates, Kind, Requirement, Separation
+from policies.requirements import (
+    TIERS,
+    Gates,
+    Kind,
+    Requirement,
+)
 
-
-def binding_of(gates: Gates, transition: Transition, facts: Facts) -> Binding:
-    """Return what an approval of *facts* for *transition* is about; the approving verb signs exactly this."""
-    kinds = {one.evidence for one in gate_of(gates, transition, facts).values() if one.kind is Kind.EVIDENCE}
-    newest = (newest_evidence(facts, kind) for kind in kinds)
-    return Binding(
-        transition=transition,
-        version=facts.digest,
-        datasets=facts.datasets,
-        evidence=frozenset(one.digest for one in newest if one is not None),
-        policy=facts.policy,
-        zone=facts.zone,
-        tier=facts.tier,
-    )
-
-
-def newest_evidence(facts: Facts, kind: str) -> Evidence | None:
-    """Return the newest signed evidence of *kind* about exactly this version: a later failure outweighs a pass."""
-    found = [one for one in facts.evidence if one.kind == kind and one.subject == facts.digest and one.is_signed]
-    return max(found, key=lambda one: (one.at, one.digest), default=None)
+_GIVEN = (Kind.APPROVALS, Kind.SELF_ATTESTED)
 
 
 def evaluate(gates: Gates, transition: Transition, facts: Facts, at: datetime) -> GateDecision:
@@ -50,13 +38,13 @@ def evaluate(gates: Gates, transition: Transition, facts: Facts, at: datetime) -
         advice = f"Assess the version's risk tier ({', '.join(map(str, sorted(TIERS)))})."
         closed = Outcome(rule="gates/unwritten", title=title, reason=reason, advice=advice)
         return GateDecision(transition=transition, met=(), unmet=(closed,), policy=gates.policy)
-    lacking = _lacking_approvals(gates, transition, facts, at)
+    lacking = voices.lacking(gates, transition, facts, at)
     met: list[Outcome] = []
     unmet: list[Outcome] = []
     excepted: list[Outcome] = []
     binding = binding_of(gates, transition, facts)
     for rule, one in gate.items():
-        found = lacking.get(rule) if one.kind is Kind.APPROVALS else _shortfall(gates, one, facts, at)
+        found = lacking.get(rule) if one.kind in _GIVEN else _shortfall(gates, one, facts, at)
         outcome = Outcome(
             rule=rule,
             title=one.title,
@@ -73,81 +61,6 @@ def evaluate(gates: Gates, transition: Transition, facts: Facts, at: datetime) -
     return GateDecision(
         transition=transition, met=tuple(met), unmet=tuple(unmet), excepted=tuple(excepted), policy=gates.policy
     )
-
-
-def may_approve(gates: Gates, facts: Facts, approver: str, role: Role, at: datetime) -> Decision:
-    """Decide whether *approver* may approve in *role*: separation of duties over the whole lineage.
-
-    Whether they hold the role at all is access control's question, and asked before.
-    """
-    if approver == facts.requester:
-        return _separated(gates, Separation.REQUESTER, f"You asked for this, so you may not approve {facts.version}.")
-    if approver in facts.authors:
-        reason = f"You had a hand in {facts.version} or in something it was made from, so you may not approve it."
-        return _separated(gates, Separation.AUTHOR, reason)
-    other = next((one for one in facts.approvals if _is_other_voice(one, facts, approver, role, at)), None)
-    if other is not None:
-        reason = f"You already approved {facts.version} as {other.role.value}; one person has one voice."
-        return _separated(gates, Separation.TWO_ROLES, reason)
-    reason = f"Neither requester nor author of {facts.version} or its lineage."
-    return Decision(allowed=True, rule="separation/independent", reason=reason, policy=gates.policy)
-
-
-def _separated(gates: Gates, which: Separation, reason: str) -> Decision:
-    source = gates.separation[which]
-    return Decision(
-        allowed=False,
-        rule=which.value,
-        reason=reason,
-        legal_basis=source.basis,
-        certainty=source.certainty,
-        advice=source.advice,
-        policy=gates.policy,
-    )
-
-
-def _is_other_voice(one: Approval, facts: Facts, approver: str, role: Role, at: datetime) -> bool:
-    is_same_version = one.binding.version == facts.digest and one.binding.zone == facts.zone
-    return one.approver == approver and one.role is not role and is_same_version and one.is_voice(at)
-
-
-def gate_of(gates: Gates, transition: Transition, facts: Facts) -> dict[str, Requirement]:
-    """Return the requirements asked of *facts* for *transition* by rule id; none without an assessed tier."""
-    if facts.tier is None or facts.tier not in TIERS:
-        return {}
-    return gates.between(transition, facts.tier, facts.tags | facts.inherited_tags or UNDECLARED)
-
-
-def _lacking_approvals(gates: Gates, transition: Transition, facts: Facts, at: datetime) -> dict[str, str]:
-    """Return which approval requirements of *transition* are unmet, in words."""
-    slots = {rule: one for rule, one in gate_of(gates, transition, facts).items() if one.kind is Kind.APPROVALS}
-    if not slots:
-        return {}
-    binding = binding_of(gates, transition, facts)
-    counting = [one for one in facts.approvals if _counts(one, facts, binding, at)]
-    voices = {
-        (rule, number): {one.approver for one in counting if _fills(one, slot, at)}
-        for rule, slot in slots.items()
-        for number in range(slot.count)
-    }
-    filled = saturated(voices)
-    lacking: dict[str, str] = {}
-    for rule, slot in slots.items():
-        have = sum((rule, number) in filled for number in range(slot.count))
-        if have < slot.count:
-            who = " or ".join(sorted(role.value for role in slot.roles))
-            lacking[rule] = f"{have} of {slot.count} live approvals by {who}"
-    return lacking
-
-
-def _counts(one: Approval, facts: Facts, binding: Binding, at: datetime) -> bool:
-    is_independent = one.approver != facts.requester and one.approver not in facts.authors
-    return is_independent and one.binding == binding and one.is_live(at)
-
-
-def _fills(one: Approval, slot: Requirement, at: datetime) -> bool:
-    is_fresh = slot.max_validity_days is None or at < one.at + timedelta(days=slot.max_validity_days)
-    return one.role in slot.roles and is_fresh
 
 
 def _shortfall(gates: Gates, one: Requirement, facts: Facts, at: datetime) -> str | None:  # noqa: C901, PLR0911, PLR0912
@@ -180,14 +93,34 @@ def _shortfall(gates: Gates, one: Requirement, facts: Facts, at: datetime) -> st
         case Kind.EVIDENCE:
             return _unproven(one, newest_evidence(facts, one.evidence), at)
         case Kind.STILL_APPROVED:
-            lacking = _lacking_approvals(gates, Transition.PRODUCTION, facts, at)
+            lacking = voices.lacking(gates, Transition.PRODUCTION, facts, at)
             if lacking:
                 return f"no longer approved for production: {', '.join(lacking.values())}"
             return _lapsed(gates, facts, at)
-        case Kind.APPROVALS:
-            raise AssertionError("approvals are counted together")
+        case Kind.APPROVALS | Kind.SELF_ATTESTED:
+            raise AssertionError("what people gave is counted together")
         case _:
             assert_never(one.kind)
+
+
+def approved_until(gates: Gates, facts: Facts) -> datetime | None:
+    """Return when the approvals for production, and the waivers beside them, stop standing by time alone.
+
+    None when they do not stand at all: another version of rules, evidence or bytes than was approved.
+    """
+
+    def stands(at: datetime) -> bool:
+        lacking = voices.lacking(gates, Transition.PRODUCTION, facts, at)
+        return not lacking and _lapsed(gates, facts, at) is None
+
+    slots = gate_of(gates, Transition.PRODUCTION, facts).values()
+    fresh = {one.max_validity_days for one in slots if one.kind in _GIVEN and one.max_validity_days is not None}
+    ends = {one.expires for one in facts.approvals} | {one.expires for one in facts.waivers}
+    ends |= {one.expires for one in facts.attestations}
+    given: tuple[Approval | Attestation, ...] = (*facts.approvals, *facts.attestations)
+    ends |= {one.at + timedelta(days=days) for one in given for days in fresh}
+    moment = timedelta(microseconds=1)
+    return next((end for end in sorted(ends, reverse=True) if stands(end - moment) and not stands(end)), None)
 
 
 def _lapsed(gates: Gates, facts: Facts, at: datetime) -> str | None:

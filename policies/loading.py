@@ -30,13 +30,17 @@ from khatim.errors import Misconfigured
 from khatim.vocabulary import Access, Digest
 from policies.assignments import Assignments
 from policies.conditions import Conditions
+from policies.entities import Entities
+from policies.findings import FindingRules
 from policies.formats import Formats
 from policies.grants import read_grants
+from policies.incidents import Incidents
 from policies.overlaid import OVERLAY, YAML_FILES, check_overlay, text_of, texts_of, write_overlay
 from policies.requirements import Gates
 from policies.residency import ResidencyRules
 from policies.retention import Retention
 from policies.runtime import RuntimePolicy
+from policies.sign_in import SignInRules
 from policies.transfers import TransfersFile
 from policies.zones import Zones, ZonesFile
 
@@ -194,6 +198,9 @@ class PolicyBundle:
     runtime: RuntimePolicy = field(repr=False)
     retention: Retention = field(repr=False)
     assignments: Assignments = field(repr=False)
+    findings: FindingRules = field(repr=False)
+    incidents: Incidents = field(repr=False)
+    sign_in: SignInRules = field(repr=False)
     overlay: Mapping[str, str] = field(repr=False)
 
     @classmethod
@@ -226,12 +233,13 @@ class PolicyBundle:
             sort_keys=True,
         ).encode()
         digest = Digest.of(canonical)
+        entities = _decode(Entities, documents["entities.yaml"])
         zones = _built(Zones, documents["zones.yaml"], _decode(ZonesFile, documents["zones.yaml"]))
         transfers = _decode(TransfersFile, documents["transfers.yaml"])
         return cls(
             digest=digest,
             canonical=canonical,
-            access=CasbinAccess(model, grants, conditions=conditions, policy=str(digest)),
+            access=CasbinAccess(model, grants, conditions=conditions, entities=entities, policy=str(digest)),
             zones=zones,
             residency=_built(ResidencyRules, documents["transfers.yaml"], zones, transfers, str(digest)),
             gates=replace(_decode(Gates, documents["gates.yaml"]), policy=str(digest)),
@@ -239,6 +247,9 @@ class PolicyBundle:
             runtime=replace(_decode(RuntimePolicy, documents["runtime.yaml"]), policy=str(digest)),
             retention=_decode(Retention, documents["retention.yaml"]),
             assignments=replace(_decode(Assignments, documents["assignments.yaml"]), policy=str(digest)),
+            findings=_decode(FindingRules, documents["findings.yaml"]),
+            incidents=_decode(Incidents, documents["incidents.yaml"]),
+            sign_in=_decode(SignInRules, documents["sign_in.yaml"]),
             overlay=texts_of(overlay) if overlay else {},
         )
 

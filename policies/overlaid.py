@@ -18,10 +18,16 @@ YAML_FILES: Final = (
     "conditions.yaml",
     "retention.yaml",
     "assignments.yaml",
+    "entities.yaml",
+    "findings.yaml",
+    "incidents.yaml",
+    "sign_in.yaml",
 )
 OVERLAY_FILES: Final = frozenset({*YAML_FILES, "roles.csv"})
 OVERLAY: Final = "overlay"
 """The folder of an overlay that came as texts: decisions name their rows by it, and digests with them."""
+SHIPPED: Final = Path(__file__).parent / "overlays"
+"""Overlays that come with Khatim: `small` and `solo` are profiles of gates, `demo` what the demonstration shows."""
 _MAX_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -42,6 +48,12 @@ def check_overlay(overlay: Path) -> None:
     if not overlay.is_dir():
         raise Misconfigured(f"the policy overlay {overlay} is not a folder")
     _check_names([path.name for path in overlay.iterdir()], f"{overlay.name}/")
+
+
+def shipped(name: str) -> Path | None:
+    """Return the folder of the overlay of that name that comes with Khatim, None when there is none."""
+    known = {path.name: path for path in SHIPPED.iterdir() if path.is_dir()}
+    return known.get(name)
 
 
 def texts_of(overlay: Path) -> dict[str, str]:

@@ -65,6 +65,34 @@ class Response:
             "alert": self.alert,
         }
 
+    @classmethod
+    def parse(cls, members: Mapping[str, Any]) -> Response:
+        """Read what `as_members` made; raises `ValueError`, `KeyError` or `TypeError` for anything else."""
+        return cls(
+            do=Reaction(members["do"]),
+            otherwise=Reaction(members["otherwise"]),
+            hours=float(members["hours"]),
+            finding=bool(members["finding"]),
+            alert=bool(members["alert"]),
+        )
+
+    def effect(self, event: RuntimeEvent, *, since: datetime, at: datetime, has_fallback: bool = False) -> Effect:
+        """Return what to do at *at* about an *event* of *since*; *has_fallback*: an approved older version exists."""
+        do, until = self.do, None
+        match self.do:
+            case Reaction.FALL_BACK:
+                do = Reaction.FALL_BACK if has_fallback else self.otherwise
+            case Reaction.SERVE_UNTIL:
+                end = since + timedelta(hours=self.hours)
+                # A clock that ran backwards gives no extra time: before the event nothing is served on its account.
+                is_within = since <= at < end
+                do, until = (Reaction.WARN, end) if is_within else (self.otherwise, None)
+            case Reaction.STOP | Reaction.WARN | Reaction.SUSPEND:
+                pass
+            case _:
+                assert_never(self.do)
+        return Effect(event=event, do=do, finding=self.finding, alert=self.alert, until=until)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPolicy:
@@ -76,6 +104,12 @@ class EventPolicy:
     default: Response
     by_tier: Mapping[int, Response] = field(default_factory=dict)
     airgapped: Response | None = None
+    warn_days: frozenset[int] = frozenset()  # so many days before it happens, where that can be known
+
+    def __post_init__(self) -> None:
+        """Refuse a warning that comes after what it warns of."""
+        if any(days <= 0 for days in self.warn_days):
+            raise ValueError("warn_days: more than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +131,32 @@ class Effect:
 # An unknown tier gets the strictest answer there is.
 _CLOSED: Final = Response(do=Reaction.STOP, finding=True, alert=True)
 _KNOWN_TIERS: Final = frozenset({1, 2, 3})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was agreed for one deployment, event by event: the policy of its approval, not of the day."""
+
+    responses: Mapping[RuntimeEvent, Response]
+
+    @classmethod
+    def parse(cls, members: Mapping[str, Any]) -> Terms:
+        """Read what `as_members` made.  What is missing or cannot be read stops the endpoint when it happens."""
+        found: dict[RuntimeEvent, Response] = {}
+        for event in RuntimeEvent:
+            try:
+                found[event] = Response.parse(members[event.value])
+            except (ValueError, KeyError, TypeError):
+                found[event] = _CLOSED
+        return cls(found)
+
+    def effect(self, event: RuntimeEvent, *, since: datetime, at: datetime, has_fallback: bool = False) -> Effect:
+        """Return what to do at *at* about an *event* of *since*."""
+        return self.responses[event].effect(event, since=since, at=at, has_fallback=has_fallback)
+
+    def as_members(self) -> dict[str, Any]:
+        """Return JSON members, for the signed status that the agent keeps."""
+        return {event.value: response.as_members() for event, response in self.responses.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,23 +197,8 @@ class RuntimePolicy:
     ) -> Effect:
         """Return what to do at *at* about an *event* of *since*; *has_fallback*: an approved older version exists."""
         response = self.response(event, tier, is_airgapped=is_airgapped)
-        do, until = response.do, None
-        match response.do:
-            case Reaction.FALL_BACK:
-                do = Reaction.FALL_BACK if has_fallback else response.otherwise
-            case Reaction.SERVE_UNTIL:
-                end = since + timedelta(hours=response.hours)
-                # A clock that ran backwards gives no extra time: before the event nothing is served on its account.
-                is_within = since <= at < end
-                do, until = (Reaction.WARN, end) if is_within else (response.otherwise, None)
-            case Reaction.STOP | Reaction.WARN | Reaction.SUSPEND:
-                pass
-            case _:
-                assert_never(response.do)
-        return Effect(event=event, do=do, finding=response.finding, alert=response.alert, until=until)
+        return response.effect(event, since=since, at=at, has_fallback=has_fallback)
 
-    def as_members(self, tier: int | None, *, is_airgapped: bool = False) -> dict[str, Any]:
-        """Return the policy of one tier as JSON members, for the signed statement that the agent keeps."""
-        return {
-            event.value: self.response(event, tier, is_airgapped=is_airgapped).as_members() for event in RuntimeEvent
-        }
+    def terms(self, tier: int | None, *, is_airgapped: bool = False) -> Terms:
+        """Return what is agreed for a deployment of that tier in such a zone; it is what its approvers approve."""
+        return Terms({event: self.response(event, tier, is_airgapped=is_airgapped) for event in RuntimeEvent})

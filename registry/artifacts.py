@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import select
@@ -12,9 +13,10 @@ from audit.transaction import Transaction
 from khatim.errors import ResidencyRefused
 from khatim.vocabulary import Action, Decision, Resource
 from policies.loading import PolicyBundle
+from policies.requirements import UNDECLARED
 from policies.residency import Movement, MovementKind
 from registry import queries, standing, transfers
-from registry.events import ArtifactDownloadAuthorised, ArtifactPlaced, ArtifactUploadAuthorised
+from registry.events import ArtifactDownloadAuthorised, ArtifactPlaced, ArtifactTagged, ArtifactUploadAuthorised
 from registry.tables import Placement
 
 
@@ -28,16 +30,24 @@ def admit_upload(  # noqa: PLR0913 - one ticket speaks about all of these
     tags: Sequence[str],
     rules: PolicyBundle,
     purpose: str = "",
+    namespace: str = "",
 ) -> Decision:
-    """Let the actor bring *size* bytes of *digest* into *zone*, if access and residency allow it."""
+    """Let the actor bring *size* bytes of *digest* into *zone* for *namespace*, if access and residency allow it.
+
+    Bytes that stand elsewhere already are not new here, whatever is said about them: they move, and as what they are.
+    """
     resource = Resource("artifact", digest, zone=zone, tags=frozenset(tags))
-    tx.require(Action.ARTIFACT_UPLOAD, resource)
+    tx.require(Action.ARTIFACT_UPLOAD, replace(resource, namespace=namespace))
     standing.require_usable(tx, [digest], "these bytes may not be brought in")
     names = partial(queries.names_of, tx, digest)
     decision = decide_movement(tx, MovementKind.PLACE, zone, zone, tags, rules, purpose=purpose, names=names)
+    for copy in queries.placements_of(tx, [digest]):
+        kind = MovementKind.PLACE if copy.zone == zone else MovementKind.REPLICATE
+        decide_movement(tx, kind, copy.zone, zone, copy.tags, rules, purpose=purpose, names=names)
     tx.record(
         ArtifactUploadAuthorised(
             about=str(resource),
+            namespace=namespace,
             zone=zone,
             size=size,
             media_type=media_type,
@@ -54,11 +64,14 @@ def admit_download(  # noqa: PLR0913 - the ends of the way, the purpose and the 
 ) -> Placement:
     """Let the actor take *digest* out of *zone* to be read in *to_zone*, if access and residency allow it."""
     placed = queries.placement(tx, digest, zone)
-    tx.require(Action.ARTIFACT_DOWNLOAD, placed.resource)
+    for namespace in sorted(queries.owners_of(tx, digest)) or [""]:
+        tx.require(Action.ARTIFACT_DOWNLOAD, replace(placed.resource, namespace=namespace))
     standing.require_usable(tx, [digest], "these bytes may not be taken out")
     names = partial(queries.names_of, tx, digest)
     way = (MovementKind.DOWNLOAD, zone, to_zone)
     decision = decide_movement(tx, *way, placed.tags, rules, purpose=purpose, names=names)
+    for copy in queries.placements_of(tx, [digest]):  # what is known of these bytes in another zone holds here as well
+        decide_movement(tx, *way, copy.tags, rules, purpose=purpose, names=names)
     tx.record(
         ArtifactDownloadAuthorised(
             about=placed.ref,
@@ -75,13 +88,13 @@ def admit_download(  # noqa: PLR0913 - the ends of the way, the purpose and the 
 def place(  # noqa: PLR0913 - the columns of one placement
     tx: Transaction, digest: str, *, zone: str, size: int, media_type: str, tags: Sequence[str], basis: str
 ) -> Placement:
-    """Note that the zone's agent (the actor) holds *digest*.  A second report of the same copy changes nothing."""
+    """Note that the zone's agent (the actor) holds *digest*.  A second report of the same copy adds tags, at most."""
     tx.require(Action.JOB_REPORT, Resource("artifact", digest, zone=zone))
     standing.require_usable(tx, [digest], "these bytes may not be placed")
     tx.lock(f"placement:{zone}:{digest}")
     known: Placement | None = tx.scalar(select(Placement).where(Placement.digest == digest, Placement.zone == zone))
     if known is not None:
-        return known
+        return _with_tags(tx, known, tags, basis)
     row = Placement(
         digest=digest,
         zone=zone,
@@ -95,6 +108,15 @@ def place(  # noqa: PLR0913 - the columns of one placement
     tx.add(row)
     tx.record(ArtifactPlaced(about=row.ref, zone=zone, size=size, media_type=media_type, basis=basis, tags=row.tags))
     return row
+
+
+def _with_tags(tx: Transaction, known: Placement, tags: Sequence[str], basis: str) -> Placement:
+    """Let *known* carry *tags* as well.  Of bytes that came without any it was said that they are personal."""
+    added = set(tags) - set(known.tags)
+    if added:
+        known.tags = sorted({*(known.tags or UNDECLARED), *added})
+        tx.record(ArtifactTagged(about=known.ref, zone=known.zone, tags=known.tags, added=sorted(added), basis=basis))
+    return known
 
 
 def decide_movement(  # noqa: PLR0913, PLR0917 - a movement has two ends, a kind, tags and rules

@@ -19,7 +19,7 @@ from audit import tombstones
 from audit.transaction import Ledger, Reader, Transaction
 from khatim.errors import Conflict, ErasureHeld, NotFound, SeparationOfDuties
 from khatim.vocabulary import SERVICE, Action, Resource
-from registry import people
+from registry import accounts, people
 from registry.erasure_tables import DONE, REQUESTED, Erasure
 from registry.events import PersonErased, PersonErasureRequested
 from registry.tables import Person
@@ -92,7 +92,7 @@ def approve(tx: Transaction, name: str, *, eraser: Eraser) -> Erasure:
     tx.require(Action.PERSON_ERASE, Resource("person", row.person))
     if row.state == DONE:
         raise Conflict(f"{row.person} was erased already")
-    if tx.actor.ref in (row.requested_by, row.person):
+    if accounts.is_actor(tx, row.requested_by, row.person):
         raise SeparationOfDuties(
             "an erasure is approved by somebody who neither asked for it nor is its subject",
             advice="Ask another privacy officer.", rule="people/two-people",

@@ -81,6 +81,16 @@ class ArtifactPlaced(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArtifactTagged(Event):
+    """The same bytes came again with further tags; the copy carries them from now on."""
+
+    kind: ClassVar[str] = "artifact.tagged"
+    tags: Sequence[str]
+    added: Sequence[str]
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransferRequested(Event):
     """Somebody asked that data may move from one zone to another."""
 
@@ -215,8 +225,11 @@ class VersionRevoked(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AliasMoved(Event):
-    """An alias now points to another version."""
+    """An alias now points to another version; `protected_by` names the rules that it had to meet."""
 
     kind: ClassVar[str] = "alias.moved"
     number: int
     before: int | None = None
+    because: str = ""
+    protected_by: Sequence[str] = ()
+    policy: str = ""

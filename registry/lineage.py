@@ -38,7 +38,8 @@ def of(reader: Reader, ref: str) -> list[Node]:
     """Return the whole lineage of *ref*, itself first, roots last.  Four queries, whatever the depth."""
     edges = queries.edges_above(reader, ref)
     order = list(dict.fromkeys([ref, *(edge.child for edge in edges), *(edge.parent for edge in edges)]))
-    known = {**_numbered(reader, order), **_artifacts(reader, order)}
+    with reader.whole():  # duties, tags and signatures are looked up through all of it, whoever asks
+        known = {**_numbered(reader, order), **_artifacts(reader, order)}
     statements = queries.statements_of(reader, order)
     return [
         Node(

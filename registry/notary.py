@@ -14,8 +14,8 @@ from typing import Any
 
 from audit.events import moment
 from audit.transaction import Transaction
-from khatim.errors import Malformed, SignatureInvalid
-from khatim.vocabulary import Digest
+from khatim.errors import Malformed, SeparationOfDuties, SignatureInvalid
+from khatim.vocabulary import PROGRAM, Digest
 from registry import standing
 from registry.events import StatementAdmitted
 from registry.naming import namespace_of
@@ -105,7 +105,16 @@ class Notary:
         subjects: Sequence[tuple[str, Digest]],
         predicate: Mapping[str, Any],
     ) -> Statement:
-        """Sign a statement in the name of *who* (a SPIFFE name of this instance), verify what came out, keep it."""
+        """Sign a statement in the name of *who* (a SPIFFE name of this instance), verify what came out, keep it.
+
+        Raises `SeparationOfDuties` for a program: what is signed in somebody's name is a decision, and these are
+        people's.
+        """
+        if who.startswith(self.person(PROGRAM)):
+            raise SeparationOfDuties(
+                "a program decides nothing that people sign",
+                advice="Ask a person who holds the role.", rule="service-accounts/people-decide",
+            )  # fmt: skip
         bundle = self.signer_for(who).sign(statements.statement(subjects, kind, predicate))
         return self.admit(tx, about, bundle, self.check(bundle, kind, [digest for _, digest in subjects]))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from sqlalchemy import Text, cast, func, select, tuple_
@@ -14,7 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from audit.transaction import Reader
 from khatim.errors import Malformed, NotFound
 from khatim.vocabulary import Action
-from registry.naming import Path
+from registry.naming import Path, namespace_of
 from registry.tables import (
     Alias,
     DatasetVersion,
@@ -76,18 +77,37 @@ def model(reader: Reader, namespace: str, name: str) -> Model:
 
 def names_of(reader: Reader, digest: str) -> list[str]:
     """Return the references under which these bytes are known: theirs as an artifact, and versions that hold them."""
+    return [f"artifact:{digest}", *(row.ref for row in _holding(reader, digest))]
+
+
+def owners_of(reader: Reader, digest: str) -> frozenset[str]:
+    """Return the namespaces that hold these bytes or made something of them; nothing for who reaches all of them."""
+    if not reader.is_bounded:
+        return frozenset()
+    made = reader.scalars(select(Edge.child).where(Edge.parent == f"artifact:{digest}"))
+    return frozenset({row.namespace for row in _holding(reader, digest)} | {namespace_of(ref) for ref in made})
+
+
+def is_ours(reader: Reader, placed: Placement) -> bool:
+    """Whether the actor may read in every namespace that holds the bytes of *placed*."""
+    asked = (replace(placed.resource, namespace=one) for one in owners_of(reader, placed.digest))
+    return all(reader.may(Action.READ, one) for one in asked)
+
+
+def _holding(reader: Reader, digest: str) -> list[DatasetVersion | FeatureViewVersion | ModelVersion]:
     held = ModelVersion.manifest.contains({"files": [{"digest": digest}]})
-    found = [
-        *reader.scalars(select(DatasetVersion).where(DatasetVersion.digest == digest)),
-        *reader.scalars(select(FeatureViewVersion).where(FeatureViewVersion.digest == digest)),
-        *reader.scalars(select(ModelVersion).where((ModelVersion.digest == digest) | held)),
-    ]
-    return [f"artifact:{digest}", *(row.ref for row in found)]
+    with reader.whole():
+        return [
+            *reader.scalars(select(DatasetVersion).where(DatasetVersion.digest == digest)),
+            *reader.scalars(select(FeatureViewVersion).where(FeatureViewVersion.digest == digest)),
+            *reader.scalars(select(ModelVersion).where((ModelVersion.digest == digest) | held)),
+        ]
 
 
 def made_of(reader: Reader, digest: str) -> list[ModelVersion]:
     """Return the versions that are the manifest *digest*, if the actor may read them; raises `NotFound`."""
-    rows = list(reader.scalars(select(ModelVersion).where(ModelVersion.digest == digest).order_by(ModelVersion.id)))
+    with reader.whole():
+        rows = list(reader.scalars(select(ModelVersion).where(ModelVersion.digest == digest).order_by(ModelVersion.id)))
     if not rows:
         raise NotFound(f"no model version has the digest {digest}", advice="Register the base model first.")
     for row in rows:
@@ -158,9 +178,9 @@ def aliases_of(reader: Reader, namespace: str, name: str) -> list[Alias]:
 
 
 def placement(reader: Reader, digest: str, zone: str) -> Placement:
-    """Return the copy of *digest* in *zone*."""
+    """Return the copy of *digest* in *zone*.  For whoever may not read what holds the bytes, they are not there."""
     row = reader.scalar(select(Placement).where(Placement.digest == digest, Placement.zone == zone))
-    if row is None:
+    if row is None or not is_ours(reader, row):
         raise NotFound(f"{digest} is not in zone {zone}", advice="Upload it first: khatim artifact upload.")
     found: Placement = row
     return found

@@ -17,7 +17,7 @@ from audit.events import moment
 from audit.transaction import Reader, Transaction
 from khatim.errors import Conflict, NotFound, SeparationOfDuties
 from khatim.vocabulary import Action, Resource
-from registry import standing
+from registry import accounts, standing
 from registry.events import RevocationLifted, RevocationRecorded
 from registry.naming import namespace_of
 from registry.notary import Notary
@@ -80,7 +80,7 @@ def lift(tx: Transaction, name: str, *, because: str) -> RevocationRow:
     rows = standing.rows_of(tx)
     if before.lifts is not None or any(row.lifts == before.number for row in rows):
         raise Conflict("that revocation is lifted already, or is itself a lifting")
-    if before.recorded_by == tx.actor.ref:
+    if accounts.is_actor(tx, before.recorded_by):
         raise SeparationOfDuties(
             "who revoked it cannot lift it",
             advice="Ask another person who may revoke; they answer for it beside you.",

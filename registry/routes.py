@@ -122,13 +122,6 @@ def aliases(reader: Read, namespace: str, name: str) -> answers.Page[answers.Ali
     return answers.Page(items=[answers.Alias.model_validate(one) for one in found])
 
 
-@router.put("/models/{namespace}/{name}/aliases/{alias}")
-def set_alias(tx: Tx, namespace: str, name: str, alias: str, body: requests.SetAlias) -> answers.Alias:
-    """Point an alias at a version."""
-    row = queries.numbered(tx, ModelVersion, f"{namespace}/{name}@{body.number}", for_update=True)
-    return answers.Alias.model_validate(versions.set_alias(tx, row, alias))
-
-
 @router.get("/transfers")
 def list_transfers(reader: Read, cursor: Cursor = "", limit: Limit = 50) -> answers.Page[wire_transfers.Transfer]:
     """List transfer authorisations, newest first."""

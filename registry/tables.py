@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
 from audit.base import Base, Governed, Identifier, Moment
-from khatim.vocabulary import Resource, Stage, VersionStatus
+from khatim.vocabulary import Digest, Resource, Stage, VersionStatus
 from registry.signing.deputies import KEY_ONLY
 
 
@@ -35,7 +35,10 @@ class Person(Base, Governed):
 
 
 class Placement(Base, Governed):
-    """One copy of one artifact in one zone.  Never changes; the bytes are in the zone's own store."""
+    """One copy of one artifact in one zone; the bytes are in the zone's own store.  Its tags grow, no more.
+
+    Without tags nobody said what the bytes are, and they are judged as personal.
+    """
 
     __tablename__ = "placements"
     __table_args__ = (CheckConstraint("size >= 0", name="size"),)
@@ -186,11 +189,17 @@ class ModelVersion(Base, _Numbered):
     revoked_because: Mapped[str | None]
     registered_by: Mapped[str]
     registered_at: Mapped[Moment]
+    assurance: Mapped[str] = mapped_column(default="")  # once in production: independent, or self-attested
 
     @property
     def files(self) -> list[dict[str, Any]]:
         """Return the manifest's files: path, digest, size, role, format."""
         return list(self.manifest["files"])
+
+    @property
+    def subjects(self) -> list[tuple[str, Digest]]:
+        """Return each file's path with its digest: what a statement about this version is about."""
+        return [(str(file["path"]), Digest.parse(str(file["digest"]))) for file in self.files]
 
     @property
     def bases(self) -> list[str]:

@@ -10,6 +10,7 @@ from audit.transaction import Reader
 from khatim.errors import NotFound
 from khatim.vocabulary import Action
 from khatim.wire import proofs, transfers
+from registry import queries
 from registry.tables import Placement
 
 _MOVES = ("artifact.placed", "artifact.upload_authorised", "artifact.download_authorised")
@@ -18,7 +19,7 @@ _MOVES = ("artifact.placed", "artifact.upload_authorised", "artifact.download_au
 def of(reader: Reader, digest: str) -> transfers.Timeline:
     """Return the copies and movements of *digest* in the zones that the actor may read; raises `NotFound`."""
     rows = list(reader.scalars(select(Placement).where(Placement.digest == digest).order_by(Placement.placed_at)))
-    if not rows:
+    if not rows or not queries.is_ours(reader, rows[0]):
         raise NotFound(f"no zone holds {digest[:80]}")
     copies = [row for row in rows if reader.may(Action.READ, row.resource)]
     reader.require(Action.READ, (copies or rows)[0].resource)

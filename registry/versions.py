@@ -12,9 +12,9 @@ from audit.transaction import Transaction
 from khatim.errors import AlreadyExists, Conflict
 from khatim.vocabulary import Action, ActorKind, Resource, Stage, VersionStatus
 from registry import lineage, manifests, queries
-from registry.events import AliasMoved, ModelCreated, VersionRegistered, VersionRevoked, VersionScanned
+from registry.events import ModelCreated, VersionRegistered, VersionRevoked, VersionScanned
 from registry.naming import checked
-from registry.tables import Alias, Model, ModelVersion, Statement
+from registry.tables import Model, ModelVersion, Statement
 
 
 def create_model(tx: Transaction, namespace: str, name: str, *, description: str = "", tier: int = 2) -> Model:
@@ -125,30 +125,6 @@ def revoke(tx: Transaction, version: ModelVersion, *, because: str) -> ModelVers
     version.revoked_because = because
     tx.record(VersionRevoked(about=version.ref, namespace=version.namespace, zone=version.zone, because=because))
     return version
-
-
-def set_alias(tx: Transaction, version: ModelVersion, alias: str) -> Alias:
-    """Point *alias* at *version*; `latest` and `v<digits>` are reserved (as in MLflow)."""
-    tx.require(Action.ALIAS_SET, version.resource)
-    checked(alias, "alias")
-    if alias == "latest" or (alias.startswith("v") and alias[1:].isdigit()):
-        raise Conflict(f"the alias {alias!r} is reserved")
-    key = (Alias.namespace == version.namespace, Alias.model == version.name, Alias.alias == alias)
-    row: Alias | None = tx.scalar(select(Alias).where(*key).with_for_update())
-    before = row.number if row else None
-    if row is None:
-        row = Alias(
-            namespace=version.namespace,
-            model=version.name,
-            alias=alias,
-            number=version.number,
-            set_by=tx.actor.ref,
-            set_at=tx.now,
-        )
-        tx.add(row)
-    row.number, row.set_by, row.set_at = version.number, tx.actor.ref, tx.now
-    tx.record(AliasMoved(about=row.ref, namespace=row.namespace, number=version.number, before=before))
-    return row
 
 
 def _model(tx: Transaction, namespace: str, name: str) -> Model | None:

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import ColumnElement, Text, cast, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
+from audit.events import moment
 from audit.transaction import Reader, Transaction
-from governance import deployments
+from governance import deployments, stapling
 from governance import queries as governed
 from governance.tables import Deployment
 from khatim import tokens
@@ -25,7 +26,7 @@ from khatim.wire import revocations as wire_revocations
 from khatim.wire import work as wire
 from registry import revocations, standing
 from registry.notary import Notary
-from runners.events import AgentRetired, EndpointHalted
+from runners.events import AgentRetired, EndpointHalted, EndpointPaused
 from runners.tables import Agent, Presence
 
 IDENTITY_TTL = timedelta(minutes=15)
@@ -187,7 +188,29 @@ def orders(reader: Reader, notary: Notary) -> wire.Orders:
         endpoints=endpoints,
         trust=len(notary.trust.links),
         revocations=standing.number_of(reader),
+        status=stapling.mark_of(stapling.listed(reader, agent.zone)),
     )
+
+
+def status_for(reader: Reader, notary: Notary) -> wire.SignedStatus:
+    """Return the signed status of the acting agent's zone, which it goes on by when the registry is away."""
+    agent = of_actor(reader)
+    mark, bundle = stapling.signed(reader, notary, agent.zone)
+    return wire.SignedStatus(mark=mark, bundle=bundle)
+
+
+def paused(tx: Transaction, name: str, body: wire.Paused) -> Deployment:
+    """Take in that an endpoint of the acting agent's zone did not answer, by what was agreed for it."""
+    agent = of_actor(tx)
+    row = governed.identified(tx, Deployment, name)
+    tx.require(Action.JOB_REPORT, row.resource)
+    tx.record(
+        EndpointPaused(
+            about=row.ref, namespace=row.namespace, zone=row.zone, agent=agent.ref, because=body.because,
+            since=moment(body.since), until=moment(body.until) if body.until else "",
+        )
+    )  # fmt: skip
+    return row
 
 
 def trust_for(reader: Reader, notary: Notary, after: int) -> wire.TrustSteps:

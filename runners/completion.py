@@ -64,14 +64,14 @@ def place_blob(tx: Transaction, placed: wire.Placed, *, zone: str, tags: Sequenc
 
 
 def _ingested(tx: Transaction, job: Job, outcome: wire.Ingested, notary: Notary) -> str:
-    contract = contracts.contract_of(job.spec["contract"])
+    tags = [str(tag) for tag in job.spec.get("tags") or contracts.contract_of(job.spec["contract"]).all_tags]
     verified = notary.check(
         outcome.statement, statements.DATASET_SNAPSHOT, [Digest.parse(outcome.data.digest)], zone=job.zone
     )
     claims.require_made_from(verified, [job.spec["source"]])
     claims.require_byproducts(verified, [outcome.quarantine.digest] if outcome.quarantine else [])
     for placed in filter(None, (outcome.data, outcome.quarantine)):
-        place_blob(tx, placed, zone=job.zone, tags=contract.tags, basis=job.ref)
+        place_blob(tx, placed, zone=job.zone, tags=tags, basis=job.ref)
     number = datasets.next_dataset(tx, job.namespace, job.spec["name"])
     ref = str(Resource("dataset", f"{job.spec['name']}@{number}", job.namespace))
     statement = notary.admit(tx, ref, outcome.statement, verified)
@@ -85,7 +85,7 @@ def _ingested(tx: Transaction, job: Job, outcome: wire.Ingested, notary: Notary)
             quarantine_digest=outcome.quarantine.digest if outcome.quarantine else None,
             contract=job.spec["contract"],
             report=outcome.report,
-            tags=contract.tags,
+            tags=tags,
         ),
         zone=job.zone,
         by=job.requested_by,

@@ -52,3 +52,14 @@ class EndpointHalted(Event):
     agent: str
     because: str
     number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointPaused(Event):
+    """An agent let an endpoint not answer, by what was agreed for it; `until` when it answers again."""
+
+    kind: ClassVar[str] = "endpoint.paused"
+    agent: str
+    because: str
+    since: str
+    until: str = ""

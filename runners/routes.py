@@ -127,6 +127,18 @@ def halt(tx: Tx, name: str, body: wire.Halted) -> answers.Deployment:
     return answers.Deployment.model_validate(agents.halted(tx, name, body))
 
 
+@router.get("/agent/status")
+def status(reader: Read, pen: Pen) -> wire.SignedStatus:
+    """Return the signed status of the zone's endpoints."""
+    return agents.status_for(reader, pen)
+
+
+@router.post("/agent/deployments/{name}/pause")
+def pause(tx: Tx, name: str, body: wire.Paused) -> answers.Deployment:
+    """Say that an endpoint did not answer for a time, by what was agreed for it."""
+    return answers.Deployment.model_validate(agents.paused(tx, name, body))
+
+
 @router.get("/agent/jobs/{name}")
 def job_of(reader: Read, name: str) -> answers.Job:
     """Return one job as its agent sees it."""

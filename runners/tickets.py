@@ -33,6 +33,7 @@ def upload(tx: Transaction, body: requests.Upload, *, issuer: TokenIssuer, rules
         tags=body.tags,
         rules=rules,
         purpose=body.purpose,
+        namespace=body.namespace,
     )
     return _ticket(
         tx, "put", body.zone, body.digest, issuer, decision=decision, max_size=body.size, media_type=body.media_type,

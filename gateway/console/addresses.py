@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from khatim import sign_in_settings
+
 ROOT = "/console"
 LEDGER = f"{ROOT}/ledger"
 MODELS = f"{ROOT}/models"
 SIGN_IN = "/sign-in"  # what the terminal prints: short
+BEGIN = f"{SIGN_IN}/begin"
+CALLBACK = sign_in_settings.CALLBACK
+LOGOUT = f"{SIGN_IN}/back-channel-logout"  # the identity provider's server calls it
 SIGN_OUT = "/sign-out"
 STATIC = f"{ROOT}/static"
 
@@ -24,6 +29,11 @@ def query(path: str, **parameters: str | int | bool | None) -> str:
     ]
     encoded = urlencode(kept + added)
     return f"{parts.path}?{encoded}" if encoded else parts.path
+
+
+def is_ours(path: str) -> bool:
+    """Whether a browser may be sent to *path*: within the console, and never to another site."""
+    return path.startswith(f"{ROOT}/") and not any(char in path for char in "\\\r\n\t")
 
 
 def models(search: str = "", after: str = "") -> str:

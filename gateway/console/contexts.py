@@ -62,12 +62,17 @@ class Chrome:
 
 @dataclass(frozen=True, slots=True)
 class SignInPage:
-    """The sign-in page of local mode: use the one-time link from the terminal."""
+    """The sign-in page: with the identity provider or, in local mode, the one-time link from the terminal."""
 
     chrome: Chrome  #: what stands around
-    state: Literal["ask", "confirm", "expired", "used", "invalid"]  #: what the link is
+    state: Literal["ask", "confirm", "expired", "used", "invalid", "refused"]  #: what the link is, or the sign-in was
     link: str = ""  #: the link's secret, posted back in the field ``link`` when the person confirms
     person: Who | None = None  #: for whom a good link was made
+    provider: str = ""  #: host of the identity provider; empty in local mode
+    begin: str = ""  #: where signing in with it begins; empty when this console has no client there
+    why: str = ""  #: why the provider did not sign the person in
+    is_out: bool = False  #: whether they have just signed out
+    end_session: str = ""  #: where to sign out of the provider as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ class VersionPage:
     numbers: tuple[int, ...]  #: the versions beside it, newest first, this one included
     digest: str  #: of the manifest: what an approval binds
     stage: Stage  #: where it stands
+    is_alone: bool  #: in production on the word of who made it alone
     status: VersionStatus  #: whether its files were scanned
     status_message: Phrase  #: why registration failed; empty otherwise
     revoked: Phrase  #: why the version was revoked; empty while it is not

@@ -6,18 +6,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from audit.canonical import canonical
 from audit.transaction import Reader
 from gateway.console import evidence, parts
 from gateway.console.labels import mark
 from gateway.console.wording import because_of, listed, named, words
+from governance import approvals
 from governance.tables import Approval, Deployment, Evidence
-from khatim.vocabulary import Action, Digest, Role, Stage, VersionStatus
+from khatim.vocabulary import Action, Role, Stage, VersionStatus
 from policies import gates
 from policies.facts import Facts, Transition
 from policies.loading import PolicyBundle
 from policies.outcomes import Outcome
 from policies.requirements import Kind, Requirement
+from registry import accounts
 from registry.lineage import Node
 from registry.tables import ModelVersion
 
@@ -92,8 +93,7 @@ def approve_form(case: Case) -> tuple[parts.ApproveForm | None, parts.Phrase]:
     if not mine or not is_open or not case.reader.may(Action.VERSION_APPROVE, case.version.resource):
         return None, ""
     decisions = {
-        role: gates.may_approve(case.rules.gates, case.known, case.reader.actor.ref, role, case.reader.now)
-        for role in mine
+        role: approvals.may_approve(case.reader, case.version, case.known, role, rules=case.rules) for role in mine
     }
     free = [role for role in mine if decisions[role]]
     binding = gates.binding_of(case.rules.gates, Transition.PRODUCTION, case.known)
@@ -112,7 +112,7 @@ def approve_form(case: Case) -> tuple[parts.ApproveForm | None, parts.Phrase]:
         meanings=meanings,
         days=_days(case, free),
         bound_to=evidence.bindings(members),
-        seen=str(Digest.of(canonical(members))),
+        seen=binding.digest,
     ), ""
 
 
@@ -121,7 +121,11 @@ def _held(case: Case) -> frozenset[Role]:
 
 
 def _is_mine(approver: str, case: Case) -> bool:
-    return approver == case.reader.actor.ref
+    return approver == _me(case)
+
+
+def _me(case: Case) -> str:
+    return accounts.naturals(case.reader)(case.reader.actor.ref)
 
 
 def _asked_roles(case: Case) -> frozenset[Role]:

@@ -7,13 +7,12 @@ changed since, the approval is not given and the person is asked to look again.
 
 from __future__ import annotations
 
-from audit.canonical import canonical
 from audit.transaction import Transaction
 from gateway.console.labels import mark
 from governance import approvals, facts, promotion
 from governance.tables import Approval
 from khatim.errors import Conflict, Malformed
-from khatim.vocabulary import Digest, Role, Stage
+from khatim.vocabulary import Role, Stage
 from policies import gates
 from policies.facts import Transition
 from policies.loading import PolicyBundle
@@ -41,7 +40,7 @@ def approve(  # noqa: PLR0913 - the fields of the form
     version = queries.numbered(tx, ModelVersion, path)
     known = facts.facts_of(tx, version, zone=version.zone, notary=notary, rules=rules)
     binding = gates.binding_of(rules.gates, Transition.PRODUCTION, known)
-    if str(Digest.of(canonical(binding.as_members()))) != seen:
+    if binding.digest != seen:
         raise Conflict(
             mark("What you saw has changed: evidence, data or policy is not what it was when you opened the page."),
             advice=mark("Open the page again, look at what is new, and decide then."),

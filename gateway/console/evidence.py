@@ -103,7 +103,16 @@ def approval(row: tables.Approval, names: Names, statement: str, assurance: str,
         reason=because_of(row.state_because),
         comment=row.comment,
         bound_to=bindings(row.binding),
-    )
+        stands_in_for=names.who(row.stands_in_for) if row.stands_in_for else None,
+        ticket=" · ".join(str(row.ticket[name]) for name in ("id", "state") if row.ticket.get(name)),
+        obligations=tuple(
+            parts.Obligation(
+                one["text"], datetime.fromisoformat(one["dueAt"]),
+                tuple(str(answer["said"]) for answer in row.answers if answer["number"] == number),
+            )
+            for number, one in enumerate(row.obligations, 1)
+        ),
+    )  # fmt: skip
 
 
 def bindings(members: Mapping[str, Any]) -> tuple[parts.Binding, ...]:

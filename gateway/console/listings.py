@@ -21,7 +21,7 @@ from governance.tables import Approval
 from khatim.vocabulary import Access, Action, Actor, Stage, VersionStatus
 from policies.facts import Transition
 from policies.loading import PolicyBundle
-from policies.requirements import UNDECLARED, Kind
+from policies.requirements import Kind
 from registry import queries
 from registry.tables import Model, ModelVersion
 from registry.vault import Vault
@@ -69,7 +69,7 @@ def tally(
     """Count the approvals in force against those that the gate to production asks for."""
     if version is None:
         return contexts.Tally("none")
-    asked = rules.gates.between(Transition.PRODUCTION, model.tier, frozenset(version.tags) or UNDECLARED).values()
+    asked = rules.gates.between(Transition.PRODUCTION, model.tier, frozenset(version.tags)).values()
     needed = sum(one.count for one in asked if one.kind is Kind.APPROVALS)
     live = {row.approver for row in approvals if row.state == "active" and row.expires_at > at}
     given = min(len(live), needed)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from audit.transaction import Reader
 from gateway.console import parts
-from khatim.vocabulary import ActorKind
+from khatim.vocabulary import PROGRAM, ActorKind
 from registry import people as registered
 from registry.vault import Vault
 from runners.agents import known
@@ -17,7 +17,11 @@ from runners.agents import known
 _PERSON, _AGENT = "person:", "agent:"
 # `registry.signing.identity`: an agent of a zone, or a person; services have no names of their own.
 _SIGNER = re.compile(r"spiffe://[^/]+/(?:agent/[^/]+/(?P<agent>[^/]+)|person/(?P<person>[^/]+))")
-_KINDS = {_AGENT: ActorKind.AGENT, "enrolment:": ActorKind.AGENT, "service:": ActorKind.SERVICE}
+_KINDS = {
+    _AGENT: ActorKind.AGENT,
+    "enrolment:": ActorKind.AGENT,
+    "service:": ActorKind.SERVICE,
+}
 
 
 class Names:
@@ -38,6 +42,8 @@ class Names:
         agent = self._agents.get(ref)
         if agent is not None:
             return parts.Who(ref, agent.name, ActorKind.AGENT, agent.zone)
+        if ref.startswith(PROGRAM):
+            return parts.Who(ref, ref.removeprefix(PROGRAM), ActorKind.SERVICE_ACCOUNT)
         return parts.Who(ref, self._people.get(ref, ""), _kind(ref), is_erased=ref in self._erased)
 
     def about(self, ref: str) -> parts.Who | None:

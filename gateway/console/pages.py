@@ -5,27 +5,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request, Response
+from fastapi import APIRouter, Form, Query, Response
 from fastapi.responses import RedirectResponse
 
 from audit.http import Tx
-from gateway.console import addresses, assets, contexts, decisions, listings, parts, sessions, version_page, visits
+from gateway.console import addresses, assets, decisions, listings, signing_in, version_page
 from gateway.console.deciding import VALID_DAYS
+from gateway.console.genuine import GENUINE
 from gateway.console.visits import Visiting, Wiring
 from khatim.vocabulary import Role, Stage
 
 VERSION = addresses.MODELS + "/{namespace}/{name}/versions/{number}"
 Text = Annotated[str, Form(max_length=5000)]
 router = APIRouter(include_in_schema=False)
-
-
-def genuine_form(request: Request, wiring: Wiring, csrf: Annotated[str, Form(max_length=200)] = "") -> None:
-    """Refuse a form that this person's own pages did not make."""
-    sessions.require_same_origin(request)
-    wiring.authenticator.check_csrf(request, csrf)
-
-
-Genuine = Depends(genuine_form)
+router.include_router(signing_in.router)
 
 
 @router.get("/")
@@ -40,33 +33,6 @@ def static(path: str) -> Response:
     """Serve a static file."""
     found = assets.static_asset(path)
     return Response(found.body, media_type=found.media_type, headers=found.headers)
-
-
-@router.get(addresses.SIGN_IN)
-def sign_in_page(request: Request, wiring: Wiring, link: Annotated[str, Query(max_length=4000)] = "") -> Response:
-    """Show how to sign in, or for whom a link is; it is used up only when the person says so."""
-    chrome = visits.chrome_of(request, wiring)
-    if not link:
-        return visits.page(request, "sign_in", contexts.SignInPage(chrome, "ask"))
-    claims = sessions.link_claims(request, wiring, link)
-    person = parts.Who(str(claims["sub"]), str(claims["name"]))
-    return visits.page(request, "sign_in", contexts.SignInPage(chrome, "confirm", link, person))
-
-
-@router.post(addresses.SIGN_IN)
-def sign_in(request: Request, wiring: Wiring, link: Annotated[str, Form(max_length=4000)]) -> Response:
-    """Use a link up and start a session."""
-    response = RedirectResponse(addresses.MODELS, 303)
-    sessions.keep(request, response, sessions.redeem(request, wiring, link))
-    return response
-
-
-@router.post(addresses.SIGN_OUT, dependencies=[Genuine])
-def sign_out() -> Response:
-    """End the session of this browser."""
-    response = RedirectResponse(addresses.SIGN_IN, 303)
-    sessions.forget(response)
-    return response
 
 
 @router.get(addresses.MODELS)
@@ -88,7 +54,7 @@ def version(visit: Visiting, namespace: str, name: str, number: int) -> Response
     return visit.page("version", context)
 
 
-@router.post(VERSION + "/approvals", dependencies=[Genuine])
+@router.post(VERSION + "/approvals", dependencies=[GENUINE])
 def approve(  # noqa: PLR0913, PLR0917 - the fields of the form
     tx: Tx,
     wiring: Wiring,
@@ -107,7 +73,7 @@ def approve(  # noqa: PLR0913, PLR0917 - the fields of the form
     return _back(namespace, name, number, "approved")
 
 
-@router.post(VERSION + "/promotion", dependencies=[Genuine])
+@router.post(VERSION + "/promotion", dependencies=[GENUINE])
 def promote(  # noqa: PLR0913, PLR0917 - the fields of the form
     tx: Tx, wiring: Wiring, namespace: str, name: str, number: int, to: Annotated[Stage, Form()], because: Text
 ) -> Response:

@@ -78,6 +78,15 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
+class Obligation:
+    """What must be done by when for an approval to be given anew."""
+
+    text: str  #: what the approver asks for
+    due: datetime  #: when the approval ends without it
+    answers: tuple[str, ...] = ()  #: what was said to it, oldest first
+
+
+@dataclass(frozen=True, slots=True)
 class Approval:
     """One approval: a signed statement bound to bytes."""
 
@@ -92,6 +101,9 @@ class Approval:
     reason: Phrase = ""  #: why it does not count
     comment: str = ""  #: what the person wrote
     bound_to: tuple[Binding, ...] = ()  #: what exactly was approved
+    stands_in_for: Who | None = None  #: the absent person with whose voice it was given
+    ticket: str = ""  #: the change ticket with its state, as the approver saw it
+    obligations: tuple[Obligation, ...] = ()  #: under which it was given
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from gateway.console.names import Names, signer_of
 from gateway.console.wording import because_of
 from governance import facts, queries
 from governance.tables import Deployment
-from khatim.vocabulary import Stage, VersionStatus
+from khatim.vocabulary import Assurance, Stage, VersionStatus
 from khatim.wire import proofs
 from policies.loading import PolicyBundle
 from registry import lineage, standing
@@ -52,7 +52,7 @@ def version_page(  # noqa: PLR0913 - what one page is made of
         vault,
         told,
         version.registered_by,
-        *(row.approver for row in case.approvals),
+        *(ref for row in case.approvals for ref in (row.approver, row.stands_in_for) if ref),
         *(row.submitted_by for row in case.evidence),
         *(row.agent for row in case.deployments),
         *(signer_of(row.identity) for row in (*everything, *deployed)),
@@ -75,6 +75,7 @@ def version_page(  # noqa: PLR0913 - what one page is made of
         numbers=tuple(row.number for row in siblings),
         digest=version.digest,
         stage=Stage(version.stage),
+        is_alone=version.assurance == Assurance.SELF_ATTESTED,
         status=VersionStatus(version.status),
         status_message="" if version.status == VersionStatus.READY.value else version.status_message,
         revoked=version.revoked_because or next(

@@ -17,7 +17,6 @@ from gateway.composition import Parts
 from gateway.console import addresses, contexts, language, listings, parts, rendering, sessions
 from gateway.console.assets import PAGE_HEADERS
 from gateway.console.labels import mark
-from gateway.sign_in import roles_of
 from khatim.errors import Forbidden, KhatimError, LinkUsed, Refused, TokenExpired, Unauthenticated
 from khatim.vocabulary import NOBODY, Actor, ActorKind
 from registry import people
@@ -50,7 +49,7 @@ class Visit:
 def visit(request: Request, reader: Read, wiring: Wiring) -> Visit:
     """Return the visit of a signed-in person; raises `Unauthenticated` for anybody else."""
     if reader.actor.kind is not ActorKind.PERSON:
-        raise Unauthenticated("sign in first", advice="Use the one-time link from the terminal.")
+        raise Unauthenticated("sign in first")
     name = people.names(reader, [reader.actor.ref], wiring.vault).get(reader.actor.ref, "")
     return Visit(request, reader, wiring, chrome_of(request, wiring, reader.actor, name))
 
@@ -60,7 +59,7 @@ Visiting = Annotated[Visit, Depends(visit)]
 
 def chrome_of(request: Request, wiring: Parts, actor: Actor = NOBODY, name: str = "") -> contexts.Chrome:
     """Return what stands around a page of *actor*, whose name is *name*."""
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    here = _here(request)
     notice = NOTICES.get(request.query_params.get("done", ""))
     return contexts.Chrome(
         here=addresses.query(here, lang=None, theme=None, done=None),
@@ -75,6 +74,10 @@ def chrome_of(request: Request, wiring: Parts, actor: Actor = NOBODY, name: str 
         is_degraded=bool(backends.degraded_of(wiring.settings)),
         disk=wiring.ledger.reserve.look().pressure,
     )
+
+
+def _here(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def _csrf(request: Request, wiring: Parts) -> str:
@@ -106,17 +109,16 @@ def page(request: Request, name: str, context: contexts.Context, status: int = 2
 def error_page(request: Request, error: KhatimError) -> Response:
     """Show *error* to a person: on the sign-in page what is wrong with a link, else the way there, else the problem."""
     wiring: Parts = request.app.state.parts[Parts]
-    if isinstance(error, Unauthenticated) and request.url.path == addresses.SIGN_IN:
+    if isinstance(error, Unauthenticated) and request.url.path in {addresses.SIGN_IN, addresses.CALLBACK}:
         return _bad_link(request, wiring, error)
     if isinstance(error, Unauthenticated) and request.method in ("GET", "HEAD"):
-        response = RedirectResponse(addresses.SIGN_IN, 303)
+        response = RedirectResponse(addresses.query(addresses.SIGN_IN, then=_here(request)), 303)
         sessions.forget(response)
         return response
     try:
-        claims = wiring.authenticator.session_claims(request)
-        actor = Actor(str(claims["sub"]), ActorKind.PERSON, roles_of(claims["roles"]))
-        chrome = chrome_of(request, wiring, actor, str(claims["name"]))
-    except Unauthenticated:
+        actor, name = wiring.authenticator.visitor(request)
+        chrome = chrome_of(request, wiring, actor, name)
+    except KhatimError:  # nobody's, or the database is what went wrong: the page comes all the same
         chrome = chrome_of(request, wiring)
     is_form = request.method == "POST"
     context = contexts.ErrorPage(
@@ -140,9 +142,35 @@ def _is_csrf(error: KhatimError) -> bool:
 
 
 def _bad_link(request: Request, wiring: Parts, error: Unauthenticated) -> Response:
-    state: Literal["used", "expired", "invalid"] = "invalid"
-    if isinstance(error, LinkUsed):
+    state: Literal["used", "expired", "invalid", "refused"] = "invalid"
+    if request.url.path == addresses.CALLBACK:
+        state = "refused"
+    elif isinstance(error, LinkUsed):
         state = "used"
     elif isinstance(error, TokenExpired):
         state = "expired"
-    return page(request, "sign_in", contexts.SignInPage(chrome_of(request, wiring), state), _UNAUTHENTICATED)
+    return page(request, "sign_in", sign_in_context(request, wiring, state, why=error.detail), _UNAUTHENTICATED)
+
+
+def sign_in_context(
+    request: Request,
+    wiring: Parts,
+    state: Literal["ask", "used", "expired", "invalid", "refused"],
+    *,
+    then: str = "",
+    why: str = "",
+) -> contexts.SignInPage:
+    """Return the sign-in page of this installation; afterwards the person goes to *then*."""
+    provider, chrome = wiring.authenticator.provider, chrome_of(request, wiring)
+    if provider is None:
+        return contexts.SignInPage(chrome, state)
+    has_client, is_out = bool(provider.settings.client_id), "out" in request.query_params
+    return contexts.SignInPage(
+        chrome,
+        state,
+        provider=urlsplit(provider.settings.issuer).netloc,
+        begin=addresses.query(addresses.BEGIN, then=then) if has_client else "",
+        why=why if state == "refused" else "",
+        is_out=is_out,
+        end_session=provider.end_session() if is_out and has_client else "",
+    )

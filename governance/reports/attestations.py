@@ -20,6 +20,7 @@ _WORDS = {
     statements.OMS_SIGNATURE: "model-signature",
     statements.TEST_RESULT: "test-result",
     statements.APPROVAL: "approval",
+    statements.SELF_ATTESTATION: "self-attestation",
     statements.WAIVER: "waiver",
     statements.ASSIGNMENT: "role assignment",
     statements.POLICY: "policy change",

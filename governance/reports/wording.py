@@ -19,6 +19,7 @@ WORDS = {
     "platform-engineer": "Platform engineer",
     "access-administrator": "Access administrator",
     "auditor": "Auditor",
+    "self-attestation": "Self-attestation",
     "active": "In force",
     "suspended": "Suspended",
     "expired": "Expired",

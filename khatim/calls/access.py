@@ -30,14 +30,16 @@ class Access:
         zone: str = "*",
         namespace: str = "*",
         ticket: str = "",
+        in_my_absence: bool = False,
     ) -> access.RoleAssignment:
         """Ask that *subject* (``person:REF``, ``group:NAME``) hold *role* for *days*; somebody else gives it.
 
-        Raises `AssignmentRefused` for more days than the role allows.
+        *in_my_absence* asks for a role of your own: they act for you, with your one voice.  Raises `AssignmentRefused`
+        for more days than the role allows, and for a role that you do not hold there.
         """
         given = body(
             access.RoleRequest, subject=subject, role=role, zone=zone, namespace=namespace, days=days,
-            because=because, ticket=ticket,
+            because=because, ticket=ticket, in_my_absence=in_my_absence,
         )  # fmt: skip
         return self._connection.send(access.RoleAssignment, "/v1/access/roles", given)
 
@@ -46,6 +48,29 @@ class Access:
         where = addresses.identified("access/roles", assignment)
         given = body(requests.Reason, because=because)
         return self._connection.send(access.RoleAssignment, f"{where}/approval", given)
+
+    def break_glass(
+        self,
+        role: Role | str,
+        *,
+        hours: int,
+        because: str,
+        zone: str = "*",
+        namespace: str = "*",
+        ticket: str = "",
+    ) -> access.RoleAssignment:
+        """Ask for *role* for yourself at once; a second person confirms.  Raises `AssignmentRefused`."""
+        given = body(
+            access.EmergencyRequest, role=role, hours=hours, zone=zone, namespace=namespace, because=because,
+            ticket=ticket,
+        )  # fmt: skip
+        return self._connection.send(access.RoleAssignment, "/v1/access/emergencies", given)
+
+    def confirm(self, emergency: str | uuid.UUID, *, because: str) -> access.RoleAssignment:
+        """Break the glass as the second person; a review is due.  Raises `SeparationOfDuties` for who asked."""
+        where = addresses.identified("access/emergencies", emergency)
+        given = body(requests.Reason, because=because)
+        return self._connection.send(access.RoleAssignment, f"{where}/confirmation", given)
 
     def revoke(self, assignment: str | uuid.UUID, *, because: str) -> access.RoleAssignment:
         """Take a role back, or turn its request down."""
@@ -57,10 +82,34 @@ class Access:
         """Yield the roles on record, the newest first, whatever their state."""
         return self._connection.pages(access.RoleAssignment, "/v1/access/roles")
 
+    def link(self, account: str, person: str, *, because: str) -> access.AccountLink:
+        """Say that two accounts are one natural person's; somebody else approves, then duties are separated so."""
+        given = body(access.LinkRequest, account=account, person=person, because=because)
+        return self._connection.send(access.AccountLink, "/v1/access/links", given)
+
+    def approve_link(self, link: str | uuid.UUID, *, because: str) -> access.AccountLink:
+        """Approve a link.  Raises `SeparationOfDuties` for who asked for it and for the person themselves."""
+        where = f"{addresses.identified('access/links', link)}/approval"
+        return self._connection.send(access.AccountLink, where, body(requests.Reason, because=because))
+
+    def release_link(self, link: str | uuid.UUID, *, because: str) -> access.AccountLink:
+        """Ask that a link end or, as a second person, end it; a request that waits is turned down."""
+        where = f"{addresses.identified('access/links', link)}/release"
+        return self._connection.send(access.AccountLink, where, body(requests.Reason, because=because))
+
+    def links(self) -> Iterator[access.AccountLink]:
+        """Yield links, the newest first, whatever their state."""
+        return self._connection.pages(access.AccountLink, "/v1/access/links")
+
     def suspend(self, person: str, *, because: str) -> access.Suspension:
         """Cut a person off from everything."""
         given = body(requests.Reason, because=because)
         return self._connection.send(access.Suspension, f"/v1/people/{quote(person, safe='')}/suspension", given)
+
+    def sign_out(self, person: str, *, because: str) -> access.SessionsEnded:
+        """End every session of a person, who may sign in again."""
+        given = body(requests.Reason, because=because)
+        return self._connection.send(access.SessionsEnded, f"/v1/people/{quote(person, safe='')}/sign-out", given)
 
     def restore(self, person: str, *, because: str) -> access.Suspension:
         """Let a person back in.  Raises `SeparationOfDuties` for who suspended and who is suspended."""

@@ -52,9 +52,10 @@ class Artifacts:
         tags: Sequence[str] = (),
         media_type: str = "application/octet-stream",
         purpose: str = "",
+        namespace: str = "",
         progress: Progress | None = None,
     ) -> Stored:
-        """Bring a file into *zone*; *purpose* as a transfer authorisation has it, where one is the basis.
+        """Bring a file into *zone* for *namespace*; *purpose* as in the transfer authorisation, where one is the basis.
 
         Raises `ResidencyRefused` when bytes with these tags may not be there, `StoreFull` or `TooLarge` when they do
         not fit; nothing half is kept.
@@ -68,6 +69,7 @@ class Artifacts:
             media_type=media_type,
             tags=sorted(set(tags)),
             purpose=purpose,
+            namespace=namespace,
         )
         for attempt in range(ATTEMPTS):
             # A ticket opens the door once, so every attempt asks for its own.

@@ -134,7 +134,9 @@ class Connection:
     def _request(
         self, method: str, path: str, parameters: Parameters | None, given: BaseModel | None
     ) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json, */*;q=0.5"}
+        headers = {"Accept": "application/json, */*;q=0.5"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
         if method != "GET":
             headers["Idempotency-Key"] = uuid.uuid4().hex  # one key for all attempts of one call
         content = None if given is None else given.model_dump_json().encode()

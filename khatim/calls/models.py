@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from khatim.calls import addresses
 from khatim.calls.connection import PAGE, Connection, body
 from khatim.errors import Unavailable
 from khatim.vocabulary import Role, Stage, VersionStatus
-from khatim.wire import answers, proofs, requests
+from khatim.wire import answers, history, proofs, requests
 
 POLL_S = 0.25
 
@@ -39,6 +41,17 @@ class Models:
     def aliases(self, name: str) -> Iterator[answers.Alias]:
         """Yield the aliases of a model."""
         return self._connection.pages(answers.Alias, f"{addresses.model(name)}/aliases")
+
+    def alias_history(self, name: str, alias: str) -> Iterator[history.AliasMove]:
+        """Yield where an alias pointed, newest first."""
+        return self._connection.pages(history.AliasMove, f"{addresses.model(name)}/aliases/{alias}/history")
+
+    def history(
+        self, name: str, *, stage: Stage | str = Stage.PRODUCTION, at: datetime | None = None
+    ) -> Iterator[history.StagePeriod]:
+        """Yield which versions stood in *stage*, newest first; with *at*, those that stood there then."""
+        asked = {"stage": str(stage), **({"at": at.isoformat()} if at else {})}
+        return self._connection.pages(history.StagePeriod, f"{addresses.model(name)}/history", asked)
 
 
 class Versions:
@@ -100,14 +113,54 @@ class Versions:
         return self._connection.pages(answers.Evidence, f"{addresses.version(path)}/evidence")
 
     def approve(
-        self, path: str, *, role: Role | str, meaning: str, comment: str = "", valid_days: int = 365
+        self,
+        path: str,
+        *,
+        role: Role | str,
+        meaning: str,
+        comment: str = "",
+        valid_days: int = 365,
+        ticket: Mapping[str, str] | None = None,
+        obligations: Mapping[str, datetime] | None = None,
+        seen: str = "",
     ) -> answers.Approval:
         """Approve a version in one *role* that you hold; *meaning* is what your signature says.
 
-        Raises `SeparationOfDuties` for whoever had a hand in it.
+        *obligations* say what must be done by when: it holds until the first is due.  *ticket* is a change ticket as
+        you see it (`id`, and perhaps `state`, `title`, `url`); *seen* the `binding` of the gate's report that you
+        looked at.  Raises `Changed` when that is not what it is now, and `SeparationOfDuties` for whoever had a hand in
+        it, or whose turn has not come.
         """
-        given = body(requests.Approve, role=role, meaning=meaning, comment=comment, valid_days=valid_days)
+        asked = [{"text": text, "due_at": due} for text, due in (obligations or {}).items()]
+        given = body(
+            requests.Approve, role=role, meaning=meaning, comment=comment, valid_days=valid_days, ticket=ticket,
+            obligations=asked, seen=seen,
+        )  # fmt: skip
         return self._connection.send(answers.Approval, f"{addresses.version(path)}/approvals", given)
+
+    def attest(
+        self, path: str, *, checked: Sequence[str], meaning: str, valid_days: int = 90
+    ) -> answers.SelfAttestation:
+        """Attest one's own work after the checklist of the profile solo; it is no approval.
+
+        Raises `GateNotSatisfied` where other people must approve, `Malformed` for an item that was left out.
+        """
+        given = body(requests.SelfAttest, checked=checked, meaning=meaning, valid_days=valid_days)
+        return self._connection.send(answers.SelfAttestation, f"{addresses.version(path)}/self-attestations", given)
+
+    def attestations(self, path: str) -> Iterator[answers.SelfAttestation]:
+        """Yield the self-attestations of a version, oldest first, whatever their state."""
+        return self._connection.pages(answers.SelfAttestation, f"{addresses.version(path)}/self-attestations")
+
+    def answer(self, path: str, approval: str | uuid.UUID, *, number: int, said: str) -> answers.Approval:
+        """Say how obligation *number* (from 1) of a conditional approval was met."""
+        where = f"{addresses.version(path)}/approvals/{approval}/answers"
+        return self._connection.send(answers.Approval, where, body(requests.Answered, number=number, said=said))
+
+    def withdraw(self, path: str, approval: str | uuid.UUID, *, because: str) -> answers.Approval:
+        """Take an approval of your own back; endpoints that rest on it stop."""
+        where = f"{addresses.version(path)}/approvals/{approval}/withdrawal"
+        return self._connection.send(answers.Approval, where, body(requests.Reason, because=because))
 
     def approvals(self, path: str) -> Iterator[answers.Approval]:
         """Yield the approvals of a version, oldest first, whatever their state."""
@@ -127,10 +180,10 @@ class Versions:
         given = body(requests.Reason, because=because)
         return self._connection.send(answers.Version, f"{addresses.version(path)}/revocation", given)
 
-    def alias(self, path: str, alias: str) -> answers.Alias:
-        """Point *alias* at a version of its model."""
+    def alias(self, path: str, alias: str, *, because: str = "") -> answers.Alias:
+        """Point *alias* at a version of its model; a protected one only at what may be served."""
         model, _, number = addresses.numbered(path).partition("@")
-        given = body(requests.SetAlias, number=int(number))
+        given = body(requests.SetAlias, number=int(number), because=because)
         return self._connection.send(answers.Alias, f"{addresses.model(model)}/aliases/{alias}", given, method="PUT")
 
     def lineage(self, path: str) -> Iterator[proofs.Node]:

@@ -6,11 +6,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 
 from khatim.calls import addresses
 from khatim.calls.connection import PAGE, Connection, body
 from khatim.errors import Unavailable, VerificationFailed
+from khatim.vocabulary import Severity
 from khatim.wire import answers, requests
+from khatim.wire import findings as wire
 
 POLL_S = 0.1
 REQUESTED, REFUSED = "requested", "refused"
@@ -78,21 +81,46 @@ class Monitors:
 
 
 class Findings:
-    """What monitors found, until a person resolves it."""
+    """What monitors, the ledger or people found, until a person resolves it."""
 
     def __init__(self, connection: Connection) -> None:
         """Call through *connection*."""
         self._connection = connection
 
-    def get(self, finding: str | uuid.UUID) -> answers.Finding:
+    def get(self, finding: str | uuid.UUID) -> wire.Finding:
         """Return one finding."""
-        return self._connection.ask(answers.Finding, addresses.identified("findings", finding))
+        return self._connection.ask(wire.Finding, addresses.identified("findings", finding))
 
-    def list(self) -> Iterator[answers.Finding]:
+    def list(self) -> Iterator[wire.Finding]:
         """Yield the findings, newest first."""
-        return self._connection.pages(answers.Finding, "/v1/findings", {"limit": PAGE})
+        return self._connection.pages(wire.Finding, "/v1/findings", {"limit": PAGE})
 
-    def resolve(self, finding: str | uuid.UUID, *, because: str) -> answers.Finding:
+    def open(
+        self,
+        about: str,
+        *,
+        severity: Severity | str,
+        summary: str,
+        owner: str = "",
+        due_at: datetime | None = None,
+        suspend: bool = False,
+    ) -> wire.Finding:
+        """Open a finding about ``version:…`` or ``deployment:…``; *suspend*: its approvals do not count."""
+        given = body(
+            wire.OpenFinding, about=about, severity=severity, summary=summary, owner=owner, due_at=due_at,
+            suspend=suspend,
+        )  # fmt: skip
+        return self._connection.send(wire.Finding, "/v1/findings", given)
+
+    def assign(
+        self, finding: str | uuid.UUID, *, owner: str, because: str, due_at: datetime | None = None
+    ) -> wire.Finding:
+        """Let *owner* answer for a finding, by *due_at* when it is given."""
+        where = addresses.identified("findings", finding)
+        given = body(wire.AssignFinding, owner=owner, because=because, due_at=due_at)
+        return self._connection.send(wire.Finding, f"{where}/assignment", given)
+
+    def resolve(self, finding: str | uuid.UUID, *, because: str) -> wire.Finding:
         """Resolve a finding: what it suspended counts again."""
         where = addresses.identified("findings", finding)
-        return self._connection.send(answers.Finding, f"{where}/resolution", body(requests.Reason, because=because))
+        return self._connection.send(wire.Finding, f"{where}/resolution", body(requests.Reason, because=because))

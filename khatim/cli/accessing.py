@@ -40,12 +40,16 @@ def request(
     namespace: Annotated[str, typer.Option("--namespace", help="In which namespaces; may end in *.")] = "*",
     ticket: Annotated[str, typer.Option("--ticket", help="The access ticket this rests on.")] = "",
     *,
+    in_my_absence: Annotated[
+        bool, typer.Option("--in-my-absence", help="A role of yours: they act for you, with your one voice.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask that a person or group hold a role for a time; somebody else gives it."""
     found = client.access.request(
-        subject, role, days=days, because=because, zone=zone, namespace=namespace, ticket=ticket
-    )
+        subject, role, days=days, because=because, zone=zone, namespace=namespace, ticket=ticket,
+        in_my_absence=in_my_absence,
+    )  # fmt: skip
     output.record(found, as_json=as_json)
     if not as_json:
         output.say(f"nobody holds it until somebody else approves: khatim access approve {found.id}")
@@ -56,6 +60,33 @@ def request(
 def approve(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Give a role that somebody else asked for, to somebody else than yourself."""
     output.record(client.access.approve(name, because=because), as_json=as_json)
+
+
+@access_app.command("break-glass")
+@writing
+def break_glass(
+    client: Client,
+    role: Annotated[str, typer.Argument(help="The role, as platform-engineer.")],
+    because: Because,
+    hours: Annotated[int, typer.Option("--hours", help="How long; the policy bounds it.")] = 2,
+    zone: Annotated[str, typer.Option("--zone", help="In which zones; may end in *.")] = "*",
+    namespace: Annotated[str, typer.Option("--namespace", help="In which namespaces; may end in *.")] = "*",
+    ticket: Annotated[str, typer.Option("--ticket", help="The incident this rests on.")] = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Ask for a role for yourself at once, in an emergency; a second person confirms, and a review follows."""
+    found = client.access.break_glass(role, hours=hours, because=because, zone=zone, namespace=namespace, ticket=ticket)
+    output.record(found, as_json=as_json)
+    if not as_json:
+        output.say(f"a second person breaks the glass with you: khatim access confirm {found.id}")
+
+
+@access_app.command("confirm")
+@writing
+def confirm(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
+    """Break the glass as the second person; somebody else must review what was done."""
+    output.record(client.access.confirm(name, because=because), as_json=as_json)
 
 
 @access_app.command("revoke")
@@ -92,6 +123,13 @@ def list_(client: Client, *, as_json: Json = False) -> None:
 def suspend(client: Client, person: Ref, because: Because, *, as_json: Json = False) -> None:
     """Cut a person off from everything, whatever their sign-in brings; every worker follows within seconds."""
     output.record(client.access.suspend(person, because=because), as_json=as_json)
+
+
+@access_app.command("sign-out")
+@writing
+def sign_out(client: Client, person: Ref, because: Because, *, as_json: Json = False) -> None:
+    """End every session of a person, who may sign in again: for a browser that was lost."""
+    output.record(client.access.sign_out(person, because=because), as_json=as_json)
 
 
 @access_app.command("restore")

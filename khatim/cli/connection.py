@@ -111,12 +111,19 @@ def open_client(server: str, token: str, data: Path) -> Client:
     """Return a client; raises `Unauthenticated` without a token and `Misconfigured` without an address."""
     from khatim.client import Client
 
-    if not token:
+    if token:
+        return Client(server or address_in(data), token)
+    from khatim import credentials
+
+    url = server or (address_in(data) if (data / "run").is_dir() else "")
+    kept = credentials.token_for(credentials.path(), url) if url else ""
+    if not kept:
         raise Unauthenticated(
-            "no token was given",
-            advice="Give --token or set KHATIM_TOKEN; in local mode: khatim token issue --as NAME --role ROLE.",
+            "nobody is signed in",
+            advice="khatim login --server URL, or give --token or KHATIM_TOKEN; "
+            "in local mode: khatim token issue --as NAME --role ROLE.",
         )
-    return Client(server or address_in(data), token)
+    return Client(url, kept)
 
 
 def address_in(data: Path) -> str:

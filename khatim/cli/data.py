@@ -62,7 +62,9 @@ def dataset_ingest(
 
     read = contract_of(text_of(contract))
     with output.moving(file.name) as progress:
-        stored = client.artifacts.upload(file, zone=zone, tags=read.tags, media_type="text/csv", progress=progress)
+        stored = client.artifacts.upload(
+            file, zone=zone, tags=read.tags, media_type="text/csv", namespace=name.partition("/")[0], progress=progress
+        )
     job = client.datasets.ingest(name, zone=zone, source=stored.digest, contract=read)
     if no_wait:
         output.record(job, as_json=as_json)
@@ -159,13 +161,14 @@ def artifact_upload(
     tag: Annotated[list[str], typer.Option("--tag", help="A data tag, as health.ae; may be repeated.")] = [],
     media_type: Annotated[str, typer.Option(help="What kind of file it is.")] = "application/octet-stream",
     purpose: Purpose = "",
+    namespace: Annotated[str, typer.Option(help="Whose it is; asked for where there are several entities.")] = "",
     *,
     as_json: Json = False,
 ) -> None:
     """Bring a file into a zone's store, through that zone's door."""
     with output.moving(file.name) as progress:
         stored = client.artifacts.upload(
-            file, zone=zone, tags=tag, media_type=media_type, purpose=purpose, progress=progress
+            file, zone=zone, tags=tag, media_type=media_type, purpose=purpose, namespace=namespace, progress=progress
         )
     if as_json:
         output.dump({"name": stored.name, "digest": stored.digest, "size": stored.size, "zone": zone})

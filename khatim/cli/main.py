@@ -11,18 +11,26 @@ from rich.console import Console
 from khatim.cli import (
     accessing,
     agents,
+    approving,
     auditing,
     authority,
     data,
+    doctor,
+    histories,
+    incidents,
     ledger,
+    linking,
     models,
     people,
     policing,
     revoking,
     server,
+    service_accounts,
+    signing_in,
     streams,
     transfers,
     verifying,
+    waiting,
     waiving,
     witness,
 )
@@ -35,8 +43,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    server, agents, data, models, auditing, ledger, authority, witness, verifying, revoking, people, transfers, streams,
-    waiving, accessing, policing,
+    server, doctor, signing_in, agents, data, models, approving, histories, auditing, ledger, authority, witness,
+    verifying, revoking, people, transfers, streams, waiting, waiving, accessing, linking, service_accounts,
+    policing, incidents,
 ):  # fmt: skip
     module.install(app)
 

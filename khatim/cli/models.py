@@ -145,7 +145,7 @@ def version_register(
     as_json: Json = False,
 ) -> None:
     """Upload files into a zone and register them as the next version; it is READY when they are scanned."""
-    files = [_uploaded(client, text, zone=zone, tags=tag) for text in file]
+    files = [_uploaded(client, text, namespace=name.partition("/")[0], zone=zone, tags=tag) for text in file]
     version = client.versions.register(name, zone=zone, files=files, parents=parent, bases=base, tags=tag)
     output.record(version if no_wait else client.versions.wait(version.ref), as_json=as_json)
 
@@ -174,23 +174,6 @@ def version_evaluate(
     output.await_job(client, job)
     newest = [one for one in client.versions.evidence(path) if one.kind == "evaluation"][-1]
     output.record(newest, as_json=as_json)
-
-
-@version_app.command("approve")
-@writing
-def version_approve(
-    client: Client,
-    path: Path_,
-    role: Annotated[str, typer.Option("--role", help="In which of your roles.")],
-    meaning: Annotated[str, typer.Option("--meaning", help="What your signature says.")],
-    comment: Annotated[str, typer.Option(help="Only its digest goes into the ledger.")] = "",
-    days: Annotated[int, typer.Option("--days", min=1, max=1096, help="How long it holds.")] = 365,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Approve a version: a signed yes, bound to exactly these bytes, this evidence, this policy and this zone."""
-    found = client.versions.approve(path, role=role, meaning=meaning, comment=comment, valid_days=days)
-    output.record(found, as_json=as_json)
 
 
 @version_app.command("promote")
@@ -230,19 +213,6 @@ def version_revoke(client: Client, path: Path_, because: Because, *, as_json: Js
     output.record(client.versions.revoke(path, because=because), as_json=as_json)
 
 
-@version_app.command("alias")
-@writing
-def version_alias(
-    client: Client,
-    path: Path_,
-    alias: Annotated[str, typer.Argument(help="The alias, as champion.")],
-    *,
-    as_json: Json = False,
-) -> None:
-    """Point an alias at a version."""
-    output.record(client.versions.alias(path, alias), as_json=as_json)
-
-
 @version_app.command("gate")
 @connected
 def version_gate(
@@ -265,6 +235,7 @@ def version_gate(
             until = f" ({line['waiver']}, until {line['expires']})" if line.get("waiver") else ""
             screen.print(f"[{colour}]{mark}[/]", output.cell(f"{line['rule']}: {line.get('reason', '')}{until}"))
     output.say(f"the gate to {report.gate} is {'open' if report.is_open else 'closed'}")
+    output.say(f"to approve exactly this: --seen {report.binding}")
 
 
 def _versions(versions: list[answers.Version], more: output.Columns) -> None:
@@ -281,7 +252,7 @@ def _versions(versions: list[answers.Version], more: output.Columns) -> None:
     output.listing(versions, columns, as_json=False, none="No versions.")
 
 
-def _uploaded(client: Client, text: str, *, zone: str, tags: list[str]) -> requests.ManifestFile:
+def _uploaded(client: Client, text: str, *, namespace: str, zone: str, tags: list[str]) -> requests.ManifestFile:
     role, equals, name = text.partition("=")
     if not equals or role not in set(FileRole):
         role, name = FileRole.WEIGHTS.value, text
@@ -289,7 +260,8 @@ def _uploaded(client: Client, text: str, *, zone: str, tags: list[str]) -> reque
     if not file.is_file():
         raise Malformed(f"there is no file {name}", advice="Write FILE or ROLE=FILE.")
     with output.moving(file.name) as progress:
-        return client.artifacts.upload(file, zone=zone, tags=tags, progress=progress).as_file(FileRole(role))
+        stored = client.artifacts.upload(file, zone=zone, tags=tags, namespace=namespace, progress=progress)
+    return stored.as_file(FileRole(role))
 
 
 def _minimum(text: str) -> tuple[str, dict[str, float | bool]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,16 +11,20 @@ import typer
 from khatim.cli import output
 from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, moment
+from khatim.cli.server import seconds_of
 from khatim.cli.training import Because, Id
+from khatim.vocabulary import Severity
 
 if TYPE_CHECKING:
     from khatim.client import Client
+
+Within = Annotated[str, typer.Option("--within", help="Answered for within so long, as 14d; by severity else.")]
 
 deployment_app = typer.Typer(help="Versions that serve in a zone.", no_args_is_help=True)
 monitor_app = typer.Typer(
     help="What flows through endpoints, compared with what models learnt from.", no_args_is_help=True
 )
-finding_app = typer.Typer(help="What monitors found.", no_args_is_help=True)
+finding_app = typer.Typer(help="What monitors, the ledger or people found.", no_args_is_help=True)
 
 
 def install(app: typer.Typer) -> None:
@@ -99,7 +104,8 @@ def finding_list(client: Client, *, as_json: Json = False) -> None:
             "zone": lambda one: one.zone,
             "summary": lambda one: one.summary,
             "consequence": lambda one: one.consequence,
-            "opened": lambda one: moment(one.opened_at),
+            "owner": lambda one: one.owner,
+            "due": lambda one: moment(one.due_at) + (" (overdue)" if one.overdue_at and one.state == "open" else ""),
         },
         as_json=as_json,
         none="No findings.",
@@ -113,8 +119,47 @@ def finding_show(client: Client, name: Id, *, as_json: Json = False) -> None:
     output.record(client.findings.get(name), as_json=as_json)
 
 
+@finding_app.command("open")
+@writing
+def finding_open(
+    client: Client,
+    about: Annotated[str, typer.Argument(help="version:NAMESPACE/NAME@NUMBER or deployment:ID.", metavar="ABOUT")],
+    summary: Annotated[str, typer.Option("--summary", help="What should not be so; it names no people.")],
+    severity: Annotated[Severity, typer.Option("--severity", help="How grave it is.")] = Severity.MEDIUM,
+    owner: Annotated[str, typer.Option("--owner", help="Who answers for it; who registered the version else.")] = "",
+    within: Within = "",
+    *,
+    suspend: Annotated[bool, typer.Option("--suspend", help="Its approvals do not count until then.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Open a finding about a version or a deployment."""
+    made = client.findings.open(
+        about, severity=severity, summary=summary, owner=owner, due_at=_due(within), suspend=suspend
+    )
+    output.record(made, as_json=as_json)
+
+
+@finding_app.command("assign")
+@writing
+def finding_assign(
+    client: Client,
+    name: Id,
+    owner: Annotated[str, typer.Option("--owner", help="Who answers for it from now on.")],
+    because: Because,
+    within: Within = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Let somebody answer for a finding, by a day."""
+    output.record(client.findings.assign(name, owner=owner, because=because, due_at=_due(within)), as_json=as_json)
+
+
 @finding_app.command("resolve")
 @writing
 def finding_resolve(client: Client, name: Id, because: Because, *, as_json: Json = False) -> None:
     """Resolve a finding: what it suspended counts again."""
     output.record(client.findings.resolve(name, because=because), as_json=as_json)
+
+
+def _due(within: str) -> datetime | None:
+    return datetime.now(UTC) + seconds_of(within) if within else None

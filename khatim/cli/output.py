@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from khatim.errors import Malformed
 from khatim.vocabulary import Digest
 
 if TYPE_CHECKING:
@@ -35,6 +36,18 @@ WIDE = 400  # columns where nobody looks: a pipe gets whole lines
 def console() -> Console:
     """Return the console for results (stdout); a pipe is as wide as it needs to be."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+
+
+def moment_of(text: str, *, naive: tzinfo | None = UTC) -> datetime:
+    """Read an ISO 8601 moment; without an offset it is one of *naive*, None for the zone of this machine.
+
+    Raises `Malformed`.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Malformed(f"not a moment: {text[:60]!r}", advice="Write 2026-01-31T12:00:00Z.") from error
+    return found if found.tzinfo else found.replace(tzinfo=naive).astimezone(naive)
 
 
 def say(text: str) -> None:
@@ -134,6 +147,13 @@ def short(digest: str) -> str:
 def joined(values: Sequence[object]) -> str:
     """Return values side by side."""
     return ", ".join(map(str, values))
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show that something outside is waited for (stderr, terminals only)."""
+    with Console(stderr=True, highlight=False).status(what):
+        yield
 
 
 @contextmanager

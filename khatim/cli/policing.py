@@ -12,6 +12,7 @@ from khatim.cli import output
 from khatim.cli.connection import connected, writing
 from khatim.cli.output import Json, moment
 from khatim.errors import Malformed
+from policies.overlaid import shipped
 
 if TYPE_CHECKING:
     from khatim.client import Client
@@ -23,7 +24,8 @@ Id = Annotated[str, typer.Argument(metavar="ID")]
 Source = Annotated[
     Path,
     typer.Argument(
-        exists=True, help="A folder: the whole overlay. A file, as gates.yaml: in place of that one.", metavar="FILE"
+        help="A folder: the whole overlay. A file, as gates.yaml: in place of that one. Or a shipped one, as small.",
+        metavar="FILE",
     ),
 ]
 _SHOWN = 20
@@ -37,6 +39,8 @@ def install(app: typer.Typer) -> None:
 
 def files_of(source: Path, client: Client) -> dict[str, str]:
     """Return the overlay that *source* means: a folder's files, or those in force with one file in another form."""
+    if not source.exists():
+        source = shipped(str(source)) or source
     try:
         if source.is_dir():
             return {path.name: path.read_text() for path in sorted(source.iterdir()) if path.suffix in _SUFFIXES}

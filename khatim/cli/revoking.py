@@ -10,9 +10,8 @@ import typer
 
 from khatim.cli import output
 from khatim.cli.connection import connected, writing
-from khatim.cli.output import Json, moment
+from khatim.cli.output import Json, moment, moment_of
 from khatim.cli.training import Because
-from khatim.cli.verifying import moment_of
 from khatim.vocabulary import Revoked
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ def verify(
         around = circumstances_of(client, dossier, vkey, witness, quorum)
     root, told = root_of(trusted_root, dossier.trusted_root)
     now = datetime.now(UTC)
-    found = judge(dossier, root, at=moment_of(at) if at else now, now=now, known=known_list, around=around)
+    found = judge(dossier, root, at=output.moment_of(at) if at else now, now=now, known=known_list, around=around)
     if as_json:
         output.dump(judgement_as_json(found, root=told))
     else:
@@ -134,15 +134,6 @@ def show_file(
     seen = not witness or all(Basis.WITNESSED in one.rests_on for one in report.statements_found)
     if strict and not (seen and all(one.now_holds for one in report.statements_found)):
         raise typer.Exit(1)
-
-
-def moment_of(text: str) -> datetime:
-    """Read a moment with its time zone; raises `Malformed`."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Malformed(f"not a moment: {text[:60]!r}", advice="Write 2026-01-31T12:00:00Z.") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def root_of(file: Path | None, handed_out: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of waivers: ask that a requirement be excused, approve it, take it back, list them."""
+"""Commands of waivers (ask, approve, take back, list), and of approvals that are taken back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from khatim.cli import output
 from khatim.cli.connection import connected, writing
+from khatim.cli.models import version_app
 from khatim.cli.output import Json, moment
 
 if TYPE_CHECKING:
@@ -23,6 +24,19 @@ Path_ = Annotated[str, typer.Argument(help="namespace/name@number, as oncology/m
 def install(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(waiver_app, name="waiver")
+    version_app.command("withdraw")(writing(version_withdraw))
+
+
+def version_withdraw(
+    client: Client,
+    path: Path_,
+    approval: Annotated[str, typer.Argument(help="The id of your approval.", metavar="APPROVAL")],
+    because: Because,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Take an approval of your own back; endpoints that rest on it stop."""
+    output.record(client.versions.withdraw(path, approval, because=because), as_json=as_json)
 
 
 @waiver_app.command("request")

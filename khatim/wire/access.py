@@ -13,7 +13,9 @@ from khatim.vocabulary import Role
 from khatim.wire.answers import Answer
 from khatim.wire.requests import Because, Request
 
-Subject = Annotated[str, StringConstraints(pattern=r"^(person|group):[A-Za-z0-9][A-Za-z0-9._:@~-]{0,199}$")]
+Subject = Annotated[
+    str, StringConstraints(pattern=r"^(person|group|service-account):[A-Za-z0-9][A-Za-z0-9._:@~-]{0,199}$")
+]
 Pattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,63}\*?)$")]
 Ticket = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{0,100}$")]
 PersonRef = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~-]{0,199}$")]
@@ -21,7 +23,10 @@ ResourceText = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z-]{0,31}:[!-
 
 
 class RoleRequest(Request):
-    """Ask that a person (``person:REF``) or group (``group:NAME``) hold a role; a pattern may end in ``*``."""
+    """Ask that a person (``person:REF``), group (``group:NAME``) or program (``service-account:NAME``) hold a role.
+
+    A pattern may end in ``*``.
+    """
 
     subject: Subject
     role: Role
@@ -30,6 +35,44 @@ class RoleRequest(Request):
     days: int = Field(ge=1, le=366)
     because: Because
     ticket: Ticket = ""
+    in_my_absence: bool = False  # the subject acts for who asks, with that one voice
+
+
+class EmergencyRequest(Request):
+    """Break the glass: a role for oneself, at once, for some hours; a second person confirms."""
+
+    role: Role
+    hours: int = Field(ge=1, le=24)
+    zone: Pattern = "*"
+    namespace: Pattern = "*"
+    because: Because
+    ticket: Ticket = ""
+
+
+class LinkRequest(Request):
+    """Say that two accounts are one natural person's."""
+
+    account: PersonRef
+    person: PersonRef
+    because: Because
+
+
+class AccountLink(Answer):
+    """Two accounts of one person: `requested`, `linked`, `releasing` (still counts) or `released`."""
+
+    id: uuid.UUID
+    account: str
+    person: str
+    because: str
+    state: str
+    requested_by: str
+    requested_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    release_asked_by: str | None
+    release_because: str
+    released_by: str | None
+    released_at: datetime | None
 
 
 class RoleAssignment(Answer):
@@ -41,8 +84,10 @@ class RoleAssignment(Answer):
     zone: str
     namespace: str
     days: int
+    hours: int  # of an emergency; 0 for every other
     reason: str
     ticket: str
+    stands_in_for: str
     requested_by: str
     requested_at: datetime
     state: str
@@ -52,6 +97,13 @@ class RoleAssignment(Answer):
     expires_at: datetime | None
     ended_by: str | None
     ended_at: datetime | None
+
+
+class SessionsEnded(Answer):
+    """How many sessions of a person were ended."""
+
+    person: str
+    sessions: int
 
 
 class Suspension(Answer):

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from khatim.vocabulary import Assurance
+
 T = TypeVar("T")
 
 
@@ -201,6 +203,7 @@ class Version(Answer):
     revoked_because: str | None
     registered_by: str
     registered_at: datetime
+    assurance: str = ""  # once in production: independent, or self-attested (not independently approved)
 
 
 class Evidence(Answer):
@@ -230,6 +233,25 @@ class Approval(Answer):
     expires_at: datetime
     state: str
     state_because: str
+    stands_in_for: str
+    ticket: dict[str, Any]
+    obligations: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+
+
+class SelfAttestation(Answer):
+    """What somebody attested of their own work, and what it is bound to.  Nobody independent approved it."""
+
+    id: uuid.UUID
+    about: str
+    attester: str
+    meaning: str
+    checklist: dict[str, str]
+    binding: dict[str, Any]
+    attested_at: datetime
+    expires_at: datetime
+    state: str
+    state_because: str
 
 
 class Deployment(Answer):
@@ -246,24 +268,9 @@ class Deployment(Answer):
     requested_by: str
     requested_at: datetime
     changed_at: datetime
-
-
-class Finding(Answer):
-    """A finding."""
-
-    id: uuid.UUID
-    number: int
-    about: str
-    zone: str
-    kind: str
-    severity: str
-    summary: str
-    details: dict[str, Any]
-    consequence: str
-    state: str
-    opened_at: datetime
-    resolved_by: str | None
-    resolved_because: str | None
+    approved_until: datetime | None
+    runtime: dict[str, Any]
+    assurance: str = Assurance.INDEPENDENT.value
 
 
 class Alias(Answer):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from khatim.wire.answers import Answer, Approval, Deployment, Evidence, Statement, Version
+from khatim.wire.answers import Answer, Approval, Deployment, Evidence, SelfAttestation, Statement, Version
 
 
 class Node(Answer):
@@ -28,6 +28,7 @@ class Dossier(Answer):
     version: Version
     nodes: list[Node]
     approvals: list[Approval]
+    attestations: list[SelfAttestation] = Field(default=[], description="by who made it; nobody else approved it")
     evidence: list[Evidence]
     deployments: list[Deployment]
     decisions: list[dict[str, Any]]
@@ -48,6 +49,7 @@ class GateReport(Answer):
     met: list[dict[str, Any]]
     unmet: list[dict[str, Any]]
     excepted: list[dict[str, Any]] = Field(default=[])
+    binding: str = ""  # digest of what an approval would be bound to now: the entity tag of this report
 
 
 class Entry(Answer):

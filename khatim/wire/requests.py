@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -27,7 +27,7 @@ class Request(BaseModel):
 
 
 class Upload(Request):
-    """Bring bytes into a zone."""
+    """Bring bytes into a zone; *namespace* is who they are for, empty for the whole installation."""
 
     zone: Name
     digest: DigestText
@@ -35,6 +35,7 @@ class Upload(Request):
     media_type: MediaType = "application/octet-stream"
     tags: list[Tag] = []
     purpose: Purpose = ""
+    namespace: Name | Literal[""] = ""
 
 
 class Download(Request):
@@ -139,13 +140,47 @@ class Evaluate(Request):
     subgroups: dict[str, dict[str, Any]] = {}
 
 
+class Obligation(Request):
+    """What must be done by when for an approval to go on."""
+
+    text: Because
+    due_at: AwareDatetime
+
+
+class ChangeTicket(Request):
+    """A change ticket as the approver sees it now: its id, its state there, its title and address."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,100}$")]
+    state: str = Field(default="", max_length=100)
+    title: str = Field(default="", max_length=300)
+    url: Annotated[str, StringConstraints(pattern=r"^(https://[!-~]{1,500})?$")] = ""
+
+
+class Answered(Request):
+    """Say how obligation *number* (from 1) of a conditional approval was met."""
+
+    number: int = Field(ge=1, le=20)
+    said: Because
+
+
 class Approve(Request):
-    """Approve a version in one role."""
+    """Approve a version in one role; with obligations until the first of them is due."""
 
     role: Role
     meaning: Because
     comment: str = Field(default="", max_length=5000)
     valid_days: int = Field(default=365, ge=1, le=1096)
+    ticket: ChangeTicket | None = None
+    obligations: list[Obligation] = Field(default=[], max_length=20)
+    seen: DigestText | Literal[""] = ""  # the binding that was looked at, as the gate's report names it
+
+
+class SelfAttest(Request):
+    """Say of one's own work that every item of the profile's checklist was looked at; it is no approval."""
+
+    checked: list[Name] = Field(max_length=50)
+    meaning: Because
+    valid_days: int = Field(default=90, ge=1, le=366)
 
 
 class Promote(Request):
@@ -156,7 +191,9 @@ class Promote(Request):
 
 
 class SetAlias(Request):
-    """Point an alias at a version number."""
+    """Point an alias at a version number; `because` stands in its history."""
+
+    because: Annotated[str, StringConstraints(max_length=2000, strip_whitespace=True)] = ""
 
     number: int = Field(ge=1)
 

@@ -127,6 +127,14 @@ class Halted(Request):
     number: int = Field(ge=0)
 
 
+class Paused(Request):
+    """By what was agreed for it, an endpoint did not answer since a moment, and until another when it does again."""
+
+    because: str = Field(min_length=3, max_length=8000)
+    since: datetime
+    until: datetime | None = None
+
+
 class Complete(Request):
     """A job's outcome under its fence."""
 
@@ -197,3 +205,11 @@ class Orders(Answer):
     endpoints: list[EndpointOrder]
     trust: int = 0  # the number of the trusted root; an agent that knows a smaller one fetches the steps to it
     revocations: int = 0  # the number of the newest; an agent that knows a smaller one fetches the list
+    status: str = ""  # the mark of the signed status; an agent that knows another fetches it
+
+
+class SignedStatus(Answer):
+    """The status of the zone's endpoints as the registry signed it (a Sigstore bundle), and its mark."""
+
+    mark: str
+    bundle: str

@@ -21,7 +21,11 @@ from registry.signing.clocks import Clocks
 from registry.signing.encoding import rfc3339
 from registry.signing.identity import Identity
 
-PERSONAL = frozenset({statements.APPROVAL, statements.WAIVER, statements.ASSIGNMENT, statements.POLICY})
+PERSONAL = frozenset(
+    {
+        statements.APPROVAL, statements.SELF_ATTESTATION, statements.WAIVER, statements.ASSIGNMENT, statements.POLICY
+    }
+)  # fmt: skip
 KINDS = PERSONAL | {statements.ENGAGEMENT}
 """What deputies sign.  The list of revocations and the steps of trust stay with the authority, whom agents know."""
 

@@ -27,12 +27,14 @@ DEFAULT_ATTESTERS: Mapping[str, Sequence[str]] = {
     statements.TEST_RESULT: ("agent/*/*",),
     statements.OMS_SIGNATURE: ("agent/*/*",),
     statements.APPROVAL: ("person/*",),
+    statements.SELF_ATTESTATION: ("person/*",),
     statements.WAIVER: ("person/*",),
     statements.ASSIGNMENT: ("person/*",),
     statements.POLICY: ("person/*",),
     statements.DEPLOYMENT: ("service/*",),
     statements.ENGAGEMENT: ("service/*",),
     statements.REVOCATIONS: ("service/registry",),
+    statements.ENDPOINT_STATUS: ("service/registry",),
 }
 """Who may attest what when nothing else is decided: kinds of statements, and patterns below the instance's domain."""
 

@@ -25,11 +25,13 @@ SLSA_PROVENANCE = "https://slsa.dev/provenance/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 OMS_SIGNATURE = "https://model_signing/signature/v1.0"
 APPROVAL = "https://khatim.dev/attestations/approval/v1"
+SELF_ATTESTATION = "https://khatim.dev/attestations/self-attestation/v1"
 ASSIGNMENT = "https://khatim.dev/attestations/role-assignment/v1"
 POLICY = "https://khatim.dev/attestations/policy-activation/v1"
 WAIVER = "https://khatim.dev/attestations/waiver/v1"
 DEPLOYMENT = "https://khatim.dev/attestations/deployment/v1"
 ENGAGEMENT = "https://khatim.dev/attestations/engagement/v1"
+ENDPOINT_STATUS = "https://khatim.dev/attestations/endpoint-status/v1"
 REVOCATIONS = "https://khatim.dev/attestations/revocations/v1"
 
 # SLSA build types: what kind of work a provenance statement is about.

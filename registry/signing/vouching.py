@@ -39,7 +39,10 @@ class Vouched:
 class Outsider(Protocol):
     """An outside issuer of tokens."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """The issuer as it stands in its tokens."""
+        ...
 
     def vouch(self, token: str, at: datetime) -> Vouched:
         """Return who *token* stands for; raises `Unauthenticated`, or `Unavailable` when its keys cannot be had."""

@@ -45,6 +45,7 @@ from runners.zone.hosting import Host
 from runners.zone.leases import Lease
 from runners.zone.revocations import Keeper
 from runners.zone.serving import build_serving
+from runners.zone.staples import Staples
 from runners.zone.store import StoredBlob, ZoneStore
 from runners.zone.trusted import Trusted, pin
 from runners.zone.verification import Trust
@@ -104,12 +105,13 @@ class Agent:
         me = self.connection.identity
         self._trusted = Trusted(plan.folder, me.instance)
         self._keeper = Keeper(plan.folder, lambda: self._trusted.root, me.instance)
+        self._staples = Staples(plan.folder, lambda: self._trusted.root, instance=me.instance, zone=me.zone, wall=now)
         self._is_met = False
         try:
             self._meet()
         except Unavailable as away:
             log.warning("%s; starting from what is kept, %s.", away.detail, self._keeper)
-        self._halted: dict[str, str] = {}
+        self._halted, self._pauses = dict[str, str](), list[tuple[str, work.Paused]]()
         self._key = tokens.public_key(me.token_key)
         store = ZoneStore.ensure(plan.folder / "store", me.zone, capacity_bytes=plan.capacity_bytes)
         self.zone = Zone(
@@ -127,6 +129,7 @@ class Agent:
             plan.folder / "deployments",
             lambda: Trust(self._trusted.root, me.instance, me.issuer, self._keeper.book),
             self.connection.dossier,
+            self._staples,
             self.url,
         )
         self._config.app = self._application()
@@ -140,7 +143,7 @@ class Agent:
         if self._is_met:
             self.host.restore()
         else:
-            self.host.restore_alone(may_serve=self._keeper.is_fresh(now()))
+            self.host.restore_alone(may_serve=self._keeper.number >= 0)
         for loop in loops:
             loop.start()
         try:
@@ -201,13 +204,21 @@ class Agent:
             if not self._is_met:
                 self._meet()
             orders = self.connection.orders()
+            self._staples.hear(orders.at)
             self.host.obey(orders)
             self._learn_trust(orders)
             if self._keeper.is_due(orders, now()):
                 self._keeper.take(self.connection.revocations())
+            if self._staples.is_due(orders):  # last: a rotated authority signs what only the newer root verifies
+                self._staples.take(self.connection.status())
             self._halted.update(self.host.catch_up())
         finally:  # what is known holds, whether or not more could be learnt
             self._halted.update(self.host.enforce())
+            self._pauses += self.host.pauses()
+            self._staples.remember()
+        while self._pauses:
+            self.connection.paused(*self._pauses[0])
+            del self._pauses[0]
         for deployment, because in list(self._halted.items()):
             self.connection.halted(deployment, because, self._keeper.number)
             del self._halted[deployment]

@@ -152,6 +152,14 @@ class Connection:
         """Fetch the signed list of revocations."""
         return self._call(wire_revocations.SignedList, "GET", "/v1/agent/revocations").bundle
 
+    def status(self) -> work.SignedStatus:
+        """Fetch the signed status of the zone's endpoints."""
+        return self._call(work.SignedStatus, "GET", "/v1/agent/status")
+
+    def paused(self, deployment: str, body: work.Paused) -> answers.Deployment:
+        """Report that an endpoint did not answer, by what was agreed for it."""
+        return self._call(answers.Deployment, "POST", f"/v1/agent/deployments/{deployment}/pause", body)
+
     def trust(self, after: int) -> work.TrustSteps:
         """Fetch the steps from the trusted root number *after* to the present one."""
         return self._call(work.TrustSteps, "GET", f"/v1/agent/trust?after={after}")

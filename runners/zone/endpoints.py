@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from khatim.errors import NotFound, Suspended
+from khatim.vocabulary import Assurance
 from runners.zone.onnx_runtime import Session
 
 
@@ -44,16 +45,21 @@ class Endpoint:
     because: str = ""
     capture: Captures | None = None
     finite_only: bool = True
+    assurance: Assurance = Assurance.INDEPENDENT
 
     def require_serving(self) -> None:
         """Raise `khatim.errors.Suspended`, naming the finding, unless the endpoint answers."""
         if self.state is EndpointState.SUSPENDED:
-            named = f" by {self.finding}" if self.finding else ""
             why = f": {self.because}" if self.because else "."
+            if self.finding:
+                raise Suspended(
+                    f"The approval of {self.name} version {self.version} is suspended by {self.finding}{why}",
+                    advice="Ask the model's owner; the endpoint answers again when the finding is resolved.",
+                    finding=self.finding,
+                )
             raise Suspended(
-                f"The approval of {self.name} version {self.version} is suspended{named}{why}",
-                advice="Ask the model's owner; the endpoint answers again when the finding is resolved.",
-                finding=self.finding,
+                f"{self.name} version {self.version} does not answer now{why}",
+                advice="It answers again by itself when the reason is gone; ask the zone's operator.",
             )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from khatim.errors import KhatimError, Unavailable, VerificationFailed
-from khatim.vocabulary import Digest
+from khatim.vocabulary import Assurance, Digest
 from khatim.wire import proofs, work
 from registry.signing import statements
 from runners.zone import arrow, capture, onnx_runtime, verification
@@ -24,6 +24,7 @@ from runners.zone.drift.schema import DriftPlan, Engine
 from runners.zone.duties import Zone
 from runners.zone.endpoints import Endpoint, Endpoints, EndpointState
 from runners.zone.remembered import Remembered
+from runners.zone.staples import Staples
 from runners.zone.verification import Trust, Verification
 
 log = logging.getLogger("khatim.runners.hosting")
@@ -45,8 +46,14 @@ class Served:
 class Host:
     """Loads, suspends and drops endpoints.  What answers under a model's name is its newest serving deployment."""
 
-    def __init__(
-        self, zone: Zone, folder: Path, trust: Callable[[], Trust], dossier: Callable[[str], proofs.Dossier], url: str
+    def __init__(  # noqa: PLR0913, PLR0917 - where it serves, and by what it judges
+        self,
+        zone: Zone,
+        folder: Path,
+        trust: Callable[[], Trust],
+        dossier: Callable[[str], proofs.Dossier],
+        staples: Staples,
+        url: str,
     ) -> None:
         """Serve for *zone*; remember deployments in *folder*; *url* is where the endpoints are reached."""
         self.endpoints = Endpoints()
@@ -54,6 +61,8 @@ class Host:
         self._remembered = Remembered(folder)
         self._trust = trust
         self._dossier = dossier
+        self._staples = staples
+        self._silent = self._remembered.silent()  # what does not answer by what was agreed, and since when
         self._url = url
         self._served: dict[str, Served] = {}
         self._owed: set[str] = set()  # restored without the registry, or not at all: to be verified with it
@@ -92,14 +101,16 @@ class Host:
     def restore_alone(self, *, may_serve: bool) -> None:
         """Load again without the registry what it last ordered to serve, verified anew by what is remembered.
 
-        Whatever comes of it, `catch_up` asks the registry later.  Unless *may_serve* everything stays down until then.
+        Whatever comes of it, `catch_up` asks the registry later.  Unless *may_serve* everything stays down until then;
+        for how long it answers is what the signed status and the terms of each deployment say.
         """
         with self._lock:
             self._states = {order.deployment: order for order in self._remembered.orders()}
         for name, spec in self._remembered.deployments():
             self._owed.add(name)
             # One that no order named was never reported, and one that was ordered down stays down.
-            if not may_serve or name not in self._states or self._states[name].state in DOWN:
+            is_down = name not in self._states or self._states[name].state in DOWN
+            if not may_serve or is_down or not self._staples.was_serving(name):
                 continue
             try:
                 self._serve(self._load(spec, self._verify(spec, self._remembered.dossier(name))))
@@ -167,8 +178,24 @@ class Host:
                 elif again is None:
                     # Its specification stays: after a restart it is verified again, against the list on disk.
                     self._drop(served.deployment, forget=False)
-                self._arrange()
+        with self._lock:
+            self._arrange()
         return halted
+
+    def pauses(self) -> list[tuple[str, work.Paused]]:
+        """Return the deployments that fell silent since the last call, or answer again, by what was agreed for them."""
+        at = self._staples.now()
+        with self._lock:
+            silent = {name: self._why_silent(served) for name, served in self._served.items()}
+        over = [name for name in self._silent if not silent.get(name)]
+        told = [(name, self._silent.pop(name).model_copy(update={"until": at})) for name in over]
+        for name, why in silent.items():
+            if why and name not in self._silent:
+                self._silent[name] = work.Paused(because=why, since=at)
+                told.append((name, self._silent[name]))
+        if told:
+            self._remembered.fell_silent(self._silent)
+        return told
 
     def monitor(self, job: work.Work, engines: Sequence[Engine]) -> work.Outcome:
         """Compare what was captured at an endpoint with the model's reference, by every engine."""
@@ -210,6 +237,7 @@ class Host:
             zone=self._zone.name,
             policy=spec["policy"],
             seats=spec["seats"],
+            is_self_attested=spec.get("assurance") == Assurance.SELF_ATTESTED,
             at=self._zone.clock(),
         )
 
@@ -223,7 +251,10 @@ class Host:
         kept = Capture(
             lambda data: self._zone.keep(data, "application/vnd.apache.arrow.stream").digest, spec["features"]
         )
-        endpoint = Endpoint(name=model.replace("/", "."), version=number, session=session, capture=kept)
+        assurance = Assurance(spec.get("assurance", Assurance.INDEPENDENT))
+        endpoint = Endpoint(
+            name=model.replace("/", "."), version=number, session=session, capture=kept, assurance=assurance
+        )
         return Served(str(spec["deployment"]), endpoint, kept, spec, verified)
 
     def _arrange(self) -> None:
@@ -232,13 +263,14 @@ class Host:
         for name, served in self._served.items():
             order = self._states.get(name)
             # A deployment that the orders do not name yet was verified a moment ago and is about to be reported.
-            is_serving = order is None or order.state == ANSWERING
+            why = self._why_silent(served)
+            is_serving = (order is None or order.state == ANSWERING) and not why
             state = EndpointState.SERVING if is_serving else EndpointState.SUSPENDED
             endpoint = replace(
                 served.endpoint,
                 state=state,
                 finding=f"finding:{order.finding}" if order and order.finding else "",
-                because=order.because if order else "",
+                because=why or (order.because if order else ""),
             )
             rank = (is_serving, name, endpoint)
             if endpoint.name not in best or rank[:2] > best[endpoint.name][:2]:
@@ -247,6 +279,9 @@ class Host:
             self.endpoints.remove(gone)
         for _, _, endpoint in best.values():
             self.endpoints.put(endpoint)
+
+    def _why_silent(self, served: Served) -> str:
+        return self._staples.why_silent(served.deployment, served.spec.get("runtime", {}))
 
     def _drop(self, name: str, *, forget: bool = True) -> None:
         served = self._served.pop(name, None)

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from khatim.errors import NotFound, VerificationFailed
 from khatim.wire import proofs, work
 from runners.zone.connection import durably
 
-ORDERS = "orders.json"
+_PAUSES = TypeAdapter(dict[str, work.Paused])
+ORDERS, SILENT = "orders.json", "silent.json"
 
 
 class Remembered:
@@ -64,6 +65,17 @@ class Remembered:
             return work.Orders.model_validate_json((self._known / ORDERS).read_bytes()).endpoints
         except (OSError, ValidationError):
             return []
+
+    def fell_silent(self, pauses: Mapping[str, work.Paused]) -> None:
+        """Remember what does not answer by what was agreed, and since when: a reboot must not lose it."""
+        durably(self._known / SILENT, _PAUSES.dump_json(dict(pauses)))
+
+    def silent(self) -> dict[str, work.Paused]:
+        """Return what did not answer, none when nothing was kept or it cannot be read."""
+        try:
+            return _PAUSES.validate_json((self._known / SILENT).read_bytes())
+        except (OSError, ValidationError):
+            return {}
 
     def forget(self, deployment: str) -> None:
         """Remember a deployment no more."""

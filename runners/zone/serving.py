@@ -19,12 +19,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from khatim.errors import PROBLEM_BASE, KhatimError, Malformed, TooLarge
+from khatim.vocabulary import Assurance
 from runners.zone import inference
 from runners.zone.endpoints import Endpoint, Endpoints, EndpointState
 
 __all__ = ["Endpoint", "EndpointState", "Endpoints", "build_serving"]
 
 SERVER_NAME = "khatim"
+_ALONE = {Assurance.SELF_ATTESTED: {"parameters": {"assurance": "not independently approved"}}}
 BODY_LIMIT = 16 * 1024 * 1024
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _AUTO_GZIP_OR_ZLIB = 47  # zlib's window bits: 32 (detect the header) + 15
@@ -79,6 +81,7 @@ class _Door:
                 "platform": "onnx_onnxv1",
                 "inputs": inference.metadata_of(endpoint.session.inputs),
                 "outputs": inference.metadata_of(endpoint.session.outputs),
+                **_ALONE.get(endpoint.assurance, {}),
             }
         )
 

@@ -7,13 +7,13 @@ enrolment, and what the registry says is compared with what was signed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from khatim.errors import SignatureInvalid, VerificationFailed
-from khatim.vocabulary import Digest, Stage, VersionStatus
+from khatim.vocabulary import Assurance, Digest, Stage, VersionStatus
 from khatim.wire import answers, proofs
 from policies import quorum
 from registry import manifests
@@ -70,6 +70,16 @@ class Verification:
         return Verdict(not reasons, reasons)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What somebody's word must be bound to, and when it must be live."""
+
+    version: str
+    zone: str
+    policy: str
+    at: datetime
+
+
 def verify(  # noqa: PLR0913 - what a dossier is judged by
     dossier: proofs.Dossier,
     trust: Trust,
@@ -79,6 +89,7 @@ def verify(  # noqa: PLR0913 - what a dossier is judged by
     policy: str,
     seats: Sequence[Sequence[str]],
     at: datetime,
+    is_self_attested: bool = False,
 ) -> Verification:
     """Verify everything about the version of *dossier*; return what was verified, for the deployment's statement.
 
@@ -96,10 +107,12 @@ def verify(  # noqa: PLR0913 - what a dossier is judged by
     walked = [(node.ref, _attested(node, trust, at)) for node in dossier.nodes if node.kind in KINDS]
     if {"dataset"} - {node.kind for node in dossier.nodes}:
         raise VerificationFailed(f"{version.ref} names no dataset that it was trained on")
-    granted = _approvals(dossier, trust, digest=digest, zone=zone, policy=policy, at=at)
-    voices = {number: {granted[role][0] for role in seat if role in granted} for number, seat in enumerate(seats)}
+    asked = _Asked(digest, zone, policy, at)
+    granted = _approvals(dossier, trust, asked)
+    voices = {number: {who for role in seat for who in granted.get(role, {})} for number, seat in enumerate(seats)}
     empty = voices.keys() - quorum.saturated(voices)
-    if empty or not seats:
+    alone = _attestation(dossier, trust, asked) if is_self_attested else None
+    if empty or not (seats or alone):
         missing = [" or ".join(seats[number]) for number in sorted(empty)]
         raise VerificationFailed(
             f"{version.ref} lacks valid approvals by different people: {', '.join(missing) or 'none was required'}",
@@ -110,11 +123,12 @@ def verify(  # noqa: PLR0913 - what a dossier is judged by
         "digest": digest,
         "signed_by": signature.identity,
         "lineage": [ref for ref, _ in walked],
-        "approvals": {role: approver for role, (approver, _) in sorted(granted.items())},
+        "approvals": {role: ", ".join(sorted(given)) for role, given in sorted(granted.items())},
         "policy": policy,
+        "assurance": Assurance.INDEPENDENT.value if seats else f"{Assurance.SELF_ATTESTED}: not independently approved",
     }
-    relied = [signature.marks, *(marks for _, marks in walked), *(marks for _, marks in granted.values())]
-    return Verification(said, tuple(relied), digests)
+    approvals = [marks for given in granted.values() for marks in given.values()] + ([alone] if alone else [])
+    return Verification(said, (signature.marks, *(marks for _, marks in walked), *approvals), digests)
 
 
 def _check_bytes(verdict: Verdict) -> None:
@@ -152,23 +166,40 @@ def _attested(node: proofs.Node, trust: Trust, at: datetime) -> Marks:
     return _one(node, trust, KINDS[node.kind], subjects, at).marks
 
 
-def _approvals(  # noqa: PLR0913 - what an approval must be bound to
-    dossier: proofs.Dossier, trust: Trust, *, digest: str, zone: str, policy: str, at: datetime
-) -> dict[str, tuple[str, Marks]]:
+def _attestation(dossier: proofs.Dossier, trust: Trust, what: _Asked) -> Marks | None:
+    """Return the marks of a self-attestation of exactly this that is in force, None without one."""
+    active = {one.attester for one in dossier.attestations if one.state == "active"}
+    given = _said(dossier, trust, what, statements.SELF_ATTESTATION, "attester")
+    return next((said.marks for said in given if str(said.predicate["attester"]) in active), None)
+
+
+def _approvals(dossier: proofs.Dossier, trust: Trust, what: _Asked) -> dict[str, dict[str, Marks]]:
+    """Return who approved in each role; whoever stood in for somebody counts as them."""
     active = {(one.approver, one.role) for one in dossier.approvals if one.state == "active"}
-    granted: dict[str, tuple[str, Marks]] = {}
+    granted: dict[str, dict[str, Marks]] = {}
+    for verified in _said(dossier, trust, what, statements.APPROVAL, "approver"):
+        said: Mapping[str, Any] = verified.predicate
+        approver, role = str(said["approver"]), str(said["role"])
+        if (approver, role) in active:
+            granted.setdefault(role, {})[str(said.get("standsInFor", approver))] = verified.marks
+    return granted
+
+
+def _said(dossier: proofs.Dossier, trust: Trust, what: _Asked, kind: str, speaker: str) -> Iterator[VerifiedStatement]:
+    """Yield the statements of *kind* about exactly *what*, live, each signed by the person whom *speaker* names.
+
+    One that does not verify grants nothing; whether enough is granted without it is decided by who counts.
+    """
     for statement in dossier.nodes[0].statements:
-        if statement.predicate_type != statements.APPROVAL:
+        if statement.predicate_type != kind:
             continue
         try:
-            verified = trust.verified(statement, zone=zone, at=at)
+            verified = trust.verified(statement, zone=what.zone, at=what.at)
         except SignatureInvalid:
-            continue  # it grants nothing; whether enough is granted without it is decided by the seats
+            continue
         said: Mapping[str, Any] = verified.predicate
-        approver, role, binding = str(said["approver"]), str(said["role"]), said["binding"]
-        is_bound = binding["version"] == digest and binding["zone"] == zone and binding["policy"] == policy
-        is_own = verified.speaker == identity.person(trust.instance, approver)
+        is_bound = all(said["binding"][name] == getattr(what, name) for name in ("version", "zone", "policy"))
+        is_own = verified.speaker == identity.person(trust.instance, str(said[speaker]))
         expires = datetime.fromisoformat(str(said["expiresAt"])).astimezone(UTC)
-        if (approver, role) in active and is_bound and is_own and at < expires:
-            granted[role] = approver, verified.marks
-    return granted
+        if is_bound and is_own and what.at < expires:
+            yield verified

@@ -45,6 +45,8 @@ def test_every_route_that_reads_or_writes_does_so_in_a_transaction_of_ours(world
     outside = {str(route) for route in routes(world) if not route.calls & OPENERS}
 
     assert outside == {
+        "GET /v1/waiting",  # a reader for each look: none is held open while it waits
+        "GET /v1/waiting/events",  # likewise
         "GET /health",
         # The authority asks by rules of its own: a token for a certificate, nobody for a timestamp or a log entry.
         "GET /.well-known/openid-configuration",
@@ -56,6 +58,10 @@ def test_every_route_that_reads_or_writes_does_so_in_a_transaction_of_ours(world
         "GET /console",
         "GET /console/static/{path:path}",
         "GET /sign-in",
+        "GET /sign-in/begin",
+        "GET /sign-in/callback",  # as the redeeming of a link, and so does the provider's word that a session ended
+        "POST /sign-in/back-channel-logout",
+        "GET /v1/sign-in",
         "POST /sign-in",  # redeems the link in a transaction of its own
         "POST /sign-out",  # forgets a cookie
     }

@@ -104,7 +104,7 @@ def test_a_refusal_is_told_whatever_was_written_into_it(world: World) -> None:
 
 # -- the ledger as a whole --
 
-FLOORS = ("audit.events", "registry.events", "governance.events", "runners.events", "gateway.console.sessions")
+FLOORS = ("audit.events", "registry.events", "governance.events", "runners.events", "registry.session_events")
 NAMES_OF_PEOPLE = {"name", "display_name", "full_name", "email", "address", "phone", "ip", "printed_name"}
 # The names of a zone's agent and of a stream's receiver, given by those who run the machines.
 OF_MACHINES = {"AgentEnrolled.name", "SinkAdded.name", "SinkChanged.name", "SinkTested.name"}

@@ -18,6 +18,7 @@ from khatim import tokens
 from runners.agents import AUDIENCE
 from tests.support.http import BASE, InProcess, good, problem
 from tests.support.people import PAVEL, SAMI
+from tests.support.sessions import session
 from tests.support.world import MODEL, ZONE, World
 
 FORWARDED = {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1", "X-Real-Ip": "127.0.0.1"}
@@ -172,8 +173,7 @@ def test_a_form_needs_the_token_of_its_session(console: httpx.Client, given: str
 
 
 def test_the_token_of_another_session_makes_no_form(world: World, console: httpx.Client) -> None:
-    claims = world.parts.authenticator.link_claims(link(world))
-    other = world.parts.local_tokens.session(claims, at=world.clock())
+    other = session(world, SAMI)
     key = world.parts.issuer.key.public_key()
     read = tokens.read(other, key, audience=AUDIENCE, at=world.clock(), kind="session")
     answer = console.post("/sign-out", data={"csrf": world.parts.authenticator.csrf_token(read)})

@@ -26,13 +26,19 @@ from gateway import app, local_tokens
 from khatim import settings as khatim_settings
 from khatim import tokens
 from khatim.errors import KhatimError, Malformed, Misconfigured, TokenExpired, Unauthenticated
-from khatim.settings import AuthoritySettings, OidcSettings
+from khatim.settings import AuthoritySettings
+from khatim.sign_in_settings import OidcSettings
 from khatim.vocabulary import Role
 from tests.support.http import BASE, InProcess, good, problem
 from tests.support.people import ADEL, SAMI
+from tests.support.sessions import session
 from tests.support.world import Step, World, Worlds
 
 OIDC = OidcSettings(issuer="https://login.example.org", audience="khatim")
+CONSOLE = {
+    "issuer": "https://login.example.org", "audience": "khatim", "client_id": "console",
+    "public_url": "https://khatim.example",
+}  # fmt: skip
 COOKIE = {"accept": "text/html"}
 
 
@@ -225,8 +231,7 @@ def test_a_token_says_that_it_has_expired_only_when_all_else_holds(world: World)
 
 
 def test_a_cookie_reads_the_api_and_changes_nothing(world: World) -> None:
-    session = world.parts.local_tokens.session(claims(world), at=world.clock())
-    world.http.cookies.set("khatim_session", session)
+    world.http.cookies.set("khatim_session", session(world, SAMI))
     try:
         assert world.nobody().get("/v1/whoami").status_code == 200
         body = problem(world.nobody().post("/v1/models/oncology/malignancy"), 403, "forbidden")
@@ -245,7 +250,7 @@ def test_a_token_in_a_cookie_is_no_session(world: World) -> None:
 
 
 def test_a_session_is_no_bearer_token(world: World) -> None:
-    refused(world, world.parts.local_tokens.session(claims(world), at=world.clock()))
+    refused(world, session(world, SAMI))
 
 
 # -- local mode and OIDC --
@@ -258,7 +263,7 @@ def test_with_oidc_local_tokens_sessions_and_links_are_refused(worlds: Worlds) -
         page = world.http.post("/sign-in", data={"link": link}, headers=COOKIE)
         assert page.status_code == 401
         assert "khatim_session" not in page.cookies
-        world.http.cookies.set("khatim_session", world.parts.local_tokens.session(claims(world), at=world.clock()))
+        world.http.cookies.set("khatim_session", session(world, SAMI))
         problem(world.nobody().get("/v1/whoami"), 401, "unauthenticated")
         world.http.cookies.clear()
         good(world.agent.api.get("/v1/whoami"))  # agents are enrolled here, whoever signs people in
@@ -277,7 +282,17 @@ def test_local_mode_does_not_listen_beyond_this_machine(tmp_path: Path, host: st
     with pytest.raises(Misconfigured, match="loopback only"):
         khatim_settings.load(data=tmp_path, host=host)
 
-    assert khatim_settings.load(data=tmp_path, host=host or "::1", oidc=OIDC).is_local is False
+    beyond = {"host": host or "::1", "oidc": OIDC}
+    assert khatim_settings.load(data=tmp_path, proxy="10.0.0.7", **beyond).is_local is False
+
+
+@pytest.mark.parametrize("proxy", ["", " ", "*", "proxy.example"])
+def test_nobody_listens_beyond_this_machine_in_the_clear(tmp_path: Path, proxy: str) -> None:
+    with pytest.raises(Misconfigured, match=r"in the clear|proxy"):
+        khatim_settings.load(data=tmp_path, host="10.0.0.5", oidc=OIDC, proxy=proxy)
+
+    tls = {"certificate": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
+    assert khatim_settings.load(data=tmp_path, host="10.0.0.5", oidc=OIDC, tls=tls).tls is not None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
@@ -293,9 +308,20 @@ def test_local_mode_listens_on_this_machine(tmp_path: Path, host: str) -> None:
         {"audience": "khatim"},
         {"issuer": "http://login.example.org", "audience": "khatim"},
         {"issuer": "https://login.example.org", "audience": "khatim", "colour": "blue"},
+        {"issuer": "https://*.example.org", "audience": "khatim"},
+        {"issuer": "https://login.example.org", "audience": "khatim", "client_id": "console"},
+        {"issuer": "https://login.example.org", "audience": "khatim", "public_url": "https://khatim.example"},
+        {**CONSOLE, "public_url": "https://*.example"},
+        {**CONSOLE, "public_url": "http://khatim.example"},
+        {**CONSOLE, "public_url": "https://khatim.example/?to=x"},
+        {**CONSOLE, "public_url": "https://khatim.example/console"},
+        {**CONSOLE, "audience": "console"},
+        {**CONSOLE, "device_client_id": "khatim"},
+        {**CONSOLE, "scopes": ["profile"]},
+        {"issuer": "https://login.example.org", "audience": "khatim", "client_secret_file": "/secret"},
     ],
 )
-def test_half_a_sign_in_refuses_to_start(tmp_path: Path, oidc: dict[str, str]) -> None:
+def test_half_a_sign_in_refuses_to_start(tmp_path: Path, oidc: dict[str, Any]) -> None:
     with pytest.raises(Misconfigured, match="oidc"):
         khatim_settings.load(data=tmp_path, oidc=oidc)
 

@@ -29,7 +29,8 @@ from registry.signing import identity, oms, statements, trust
 from registry.signing.desk import LocalOffice
 from registry.signing.encoding import b64
 from registry.signing.identity import IdentityPolicy
-from registry.signing.outside_issuers import AGAIN_S, OutsideIssuer
+from registry.signing.outside_issuers import OutsideIssuer
+from registry.signing.published_keys import AGAIN_S, PublishedKeys
 from registry.signing.statements import OMS_SIGNATURE
 from registry.signing.verification import verify_bundle
 from tests.support.http import problem
@@ -250,7 +251,10 @@ def provider() -> Provider:
 def with_issuer(world: World, provider: Provider, claim: Any = "email", **more: Any) -> LocalOffice:
     http = httpx.Client(transport=httpx.MockTransport(provider.handle))
     office = office_of(world)
-    return replace(office, vouching=replace(office.vouching, outsiders=[OutsideIssuer(OUTSIDE, http, claim, **more)]))
+    return replace(
+        office,
+        vouching=replace(office.vouching, outsiders=[OutsideIssuer(PublishedKeys(OUTSIDE, http, **more), claim)]),
+    )
 
 
 def test_an_allowed_issuers_token_earns_a_certificate_in_the_name_it_vouches_for(

@@ -227,3 +227,50 @@ def test_an_approval_that_was_written_into_the_database_does_not_count(evaluated
     evaluated.sql("UPDATE approvals SET approver = 'p-mona', role = 'model-risk-approver'")
 
     assert "production/model-risk" in unmet(evaluated)
+
+
+# -- taken back --
+
+
+def given(world: World, role: str = "validator") -> str:
+    found = good(world.as_(ADEL).get(f"{VERSION}/approvals"))["items"]
+    return str(next(one["id"] for one in found if one["role"] == role))
+
+
+def test_who_takes_their_approval_back_closes_the_gate_again(approved: World) -> None:
+    path = f"{VERSION}/approvals/{given(approved)}/withdrawal"
+    because = {"because": "I overlooked the subgroup"}
+    problem(approved.as_(PETRA).post(path, because), 404, "not-found")
+    problem(approved.as_(SAMI).post(path, because), 403, "forbidden")
+    approved.told()
+    assert good(approved.as_(VERA).post(path, because))["state"] == "revoked"
+    assert approved.kinds() == ["approval.withdrawn"]
+    problem(approved.as_(VERA).post(path, because), 409, "conflict")
+    body = {"to": "production", "because": "all approvals are in"}
+    refused = problem(approved.as_(SAMI).post(f"{VERSION}/promotions", body), 403, "gate-not-satisfied")
+
+    assert [one["rule"] for one in refused["unmet"]] == ["production/validator"]
+
+
+def test_what_serves_by_an_approval_that_is_taken_back_stops_and_stays_down(serving: World) -> None:
+    because = {"because": "I overlooked the subgroup"}
+    good(serving.as_(VERA).post(f"{VERSION}/approvals/{given(serving)}/withdrawal", because))
+    where = f"/v1/deployments/{serving.memory.deployment}"
+    assert good(serving.as_(ADEL).get(where))["state"] == "stopped"
+    [finding] = good(serving.as_(MONA).get("/v1/findings"))["items"]
+    assert finding["kind"] == "approval-withdrawn"
+    good(serving.as_(MONA).post(f"/v1/findings/{finding['id']}/resolution", {"because": "it is answered for"}))
+
+    assert good(serving.as_(ADEL).get(where))["state"] == "stopped"
+    good(serving.as_(VERA).post(f"{VERSION}/approvals", {"role": "validator", "meaning": "I looked again"}))
+    serving.deploy()
+
+
+def test_an_approval_too_many_may_be_taken_back_without_consequence(serving: World) -> None:
+    other = person("Vito", Role.VALIDATOR)
+    good(serving.as_(other).post(f"{VERSION}/approvals", {"role": "validator", "meaning": "so do I"}))
+    path = f"{VERSION}/approvals/{given(serving)}/withdrawal"
+    good(serving.as_(VERA).post(path, {"because": "I am leaving"}))
+
+    assert good(serving.as_(ADEL).get(f"/v1/deployments/{serving.memory.deployment}"))["state"] == "serving"
+    assert good(serving.as_(ADEL).get("/v1/findings"))["items"] == []

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-from governance import sweeping
 from khatim.vocabulary import Role
 from registry.signing import statements
 from tests.support.http import Api, good, problem
@@ -66,7 +65,7 @@ def test_somebody_without_any_role_acts_by_one_on_record_until_it_ends(approved:
     approved.clock.forward(days=30)
 
     problem(approved.as_(HIND).get(VERSION), 404, "not-found")
-    sweeping.sweep(approved.parts.ledger)
+    approved.sweep()
     [one] = good(approved.as_(NOUR).get(ROLES))["items"]
     assert (one["state"], one["ended_by"]) == ("expired", "service:khatim")
     assert one["because"].startswith("it ran until ")

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from khatim.vocabulary import JobKind
+from governance import promotion
+from khatim.vocabulary import SERVICE, JobKind
+from registry import queries as registered
+from registry.tables import ModelVersion
 from tests.support.agents import digest, file
 from tests.support.http import good, problem
 from tests.support.people import ADEL, DANA, MONA, PAVEL, PETRA, SAMI
@@ -58,6 +61,16 @@ def test_the_runner_is_told_which_approvals_to_count_and_under_which_policy(prod
     assert spec["policy"] == str(production.parts.rules.digest)
     assert sorted(spec["seats"]) == [["model-risk-approver"], ["privacy-officer"], ["validator"]]
     assert spec["digest"] == good(production.as_(ADEL).get(VERSION))["digest"]
+
+
+@pytest.mark.parametrize("parents", ["{personal}", "{}"])
+def test_the_runner_counts_the_seats_that_the_gate_asked_for(production: World, parents: str) -> None:
+    asked = [["model-risk-approver"], ["privacy-officer"], ["validator"]]
+    production.sql("UPDATE model_versions SET tags = '{}'")
+    production.sql("UPDATE dataset_versions SET tags = %s", parents)
+    with production.parts.ledger.reading(SERVICE) as reader:
+        version = registered.numbered(reader, ModelVersion, f"{MODEL}@1")
+        assert sorted(promotion.seats_required(reader, version, rules=production.parts.rules)) == asked
 
 
 def test_a_deployment_abroad_is_refused_with_rule_law_and_certainty(production: World) -> None:

@@ -53,6 +53,7 @@ def test_an_open_gate_lets_it_through_and_that_is_recorded(approved: World) -> N
     assert promoted["stage"] == "production"
     assert event["kind"] == "version.promoted"
     assert event["payload"] == {
+        "assurance": "independent",
         "before": "none",
         "because": "all approvals are in",
         "gate": "production",

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from governance import sweeping
 from tests.governance.test_assignments import HIND, ROLES, given, later
 from tests.support.http import good, problem
 from tests.support.people import ADEL, NOUR, OMAR, SAMI, Person, person
@@ -34,7 +33,7 @@ def test_what_is_answered_for_is_kept_and_the_rest_is_taken_back_when_it_is_due(
     good(decide(approved, NOUR, review, kept, "keep"))
     approved.clock.forward(days=7, seconds=1)
     approved.told()
-    assert sweeping.sweep(approved.parts.ledger) == 1
+    assert approved.sweep() == 1
 
     good(approved.as_(HIND).get(VERSION))
     problem(approved.as_(KHALID).get(VERSION), 404, "not-found")

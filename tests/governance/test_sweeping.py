@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pytest
 
-from governance import sweeping
 from khatim.errors import KhatimError
 from khatim.vocabulary import Action, Resource
 from tests.support.http import good
@@ -17,24 +16,24 @@ def states(world: World) -> set[str]:
     return {one["state"] for one in good(world.as_(ADEL).get(f"{VERSION}/approvals"))["items"]}
 
 
-def test_approvals_whose_time_is_over_are_revoked_and_production_is_told(production: World) -> None:
-    assert sweeping.sweep(production.parts.ledger) == 0
+def test_approvals_whose_time_is_over_are_ended_and_production_is_told(production: World) -> None:
+    assert production.sweep() == 0
     production.clock.forward(days=366)
     production.told()
-    assert sweeping.sweep(production.parts.ledger) == 3
+    assert production.sweep() == 3
 
-    assert states(production) == {"revoked"}
+    assert states(production) == {"expired"}
     changed, opened = production.told()
-    assert (changed["kind"], changed["payload"]["state"]) == ("approvals.changed", "revoked")
+    assert (changed["kind"], changed["payload"]["state"]) == ("approvals.changed", "expired")
     assert changed["payload"]["rule"] == "approval/expired"
     assert (opened["kind"], opened["payload"]["finding_kind"]) == ("finding.opened", "approval-expired")
     assert opened["actor"] == "service:khatim"
-    assert sweeping.sweep(production.parts.ledger) == 0
+    assert production.sweep() == 0
 
 
 def test_what_is_not_in_production_ends_without_a_finding(approved: World) -> None:
     approved.clock.forward(days=366)
-    assert sweeping.sweep(approved.parts.ledger) == 3
+    assert approved.sweep() == 3
 
     assert good(approved.as_(ADEL).get("/v1/findings"))["items"] == []
 
@@ -45,10 +44,10 @@ def test_a_waiver_that_ran_out_is_ended_and_told(approved: World) -> None:
     name = good(approved.as_(SAMI).post(f"{VERSION}/waivers", body))["id"]
     good(approved.as_(MONA).post(f"/v1/waivers/{name}/approval", {"because": "the control was shown"}))
     good(approved.as_(SAMI).post(f"{VERSION}/promotions", {"to": "production", "because": "it is excused"}))
-    assert sweeping.sweep(approved.parts.ledger) == 0
+    assert approved.sweep() == 0
     approved.clock.forward(days=6)
     approved.told()
-    assert sweeping.sweep(approved.parts.ledger) == 1
+    assert approved.sweep() == 1
 
     assert approved.kinds() == ["waiver.ended", "finding.opened"]
     assert good(approved.as_(ADEL).get(f"{VERSION}/waivers"))["items"][0]["state"] == "expired"

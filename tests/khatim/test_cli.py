@@ -97,7 +97,7 @@ def test_what_is_asked_of_the_registry_by_hand_is_done(listening: tuple[World, s
     scientist, risk = Terminal(*listening, SAMI), Terminal(*listening, MONA)
     made = scientist.json("model", "create", "oncology/staging", "--description", "TNM staging", "--tier", "1")
     assert made["tier"] == 1
-    assert scientist.json("version", "alias", VERSION, "champion")["alias"] == "champion"
+    assert scientist.json("version", "alias", VERSION, "candidate")["alias"] == "candidate"
     asked = scientist.json(
         "authorisation", "request", "oncology", "--dataset", DATASET, "--purpose", "staging", "--zone", ZONE,
         "--runs", "2", "--for", "12h",

@@ -96,8 +96,8 @@ def test_every_step_of_the_story_has_its_verb(sdk: Sdk, tmp_path: Path) -> None:
         sdk.as_(person).versions.approve(VERSION, role=role, meaning="approved for triage", valid_days=30)
     assert len(list(scientist.versions.approvals(VERSION))) == 3
     assert scientist.versions.promote(VERSION, to=Stage.PRODUCTION, because="it is approved").stage == "production"
-    assert scientist.versions.alias(VERSION, "champion").number == 1
-    assert [one.alias for one in scientist.models.aliases(MODEL)] == ["champion"]
+    assert scientist.versions.alias(VERSION, "candidate").number == 1
+    assert [one.alias for one in scientist.models.aliases(MODEL)] == ["candidate"]
 
     deployment = platform.deployments.request(VERSION, zone=ZONE)
     agent.do(JobKind.DEPLOY)

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway import children
 from khatim import settings
 from khatim.errors import Misconfigured
-from khatim.settings import DatabaseSettings, OidcSettings, Settings
+from khatim.settings import DatabaseSettings, Settings
+from khatim.sign_in_settings import OidcSettings
 
 OIDC = {"issuer": "https://id.example", "audience": "khatim"}
 URLS = {"url": "postgresql://a", "owner_url": "postgresql://b", "sequencer_url": "postgresql://c"}
@@ -60,7 +62,7 @@ def test_the_environment_is_read_with_its_prefix_and_nested_by_two_underscores(
     read = settings.load()
 
     assert (read.data, read.port) == (Path("there"), 9000)
-    assert read.oidc == OidcSettings(**OIDC)
+    assert read.oidc == OidcSettings.model_validate(OIDC)
     assert read.database == DatabaseSettings(**URLS)
     assert not read.is_local
 
@@ -86,7 +88,7 @@ def test_an_identity_provider_is_reached_safely_and_speaks_to_somebody(change: d
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "khatim.example", ""])  # noqa: S104 - it must be refused
 def test_local_mode_listens_on_this_machine_only(host: str) -> None:
     assert "loopback only" in refused(host=host)
-    assert settings.load(data="data", host=host, oidc=OIDC).host == host
+    assert settings.load(data="data", host=host, oidc=OIDC, proxy="10.0.0.7").host == host
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
@@ -147,3 +149,15 @@ def test_nothing_secret_or_security_deciding_has_a_default() -> None:
     defaults = Settings(data=Path("data")).model_dump()
 
     assert (defaults["oidc"], set(defaults["database"].values())) == (None, {None})
+
+
+def test_a_child_process_reads_what_its_parent_was_told(environment: pytest.MonkeyPatch) -> None:
+    told = settings.load(
+        data=Path("/there"), host="10.0.0.5", proxy="10.0.0.7, 10.1.0.0/16",
+        oidc={**OIDC, "client_id": "console", "public_url": "https://khatim.example", "scopes": ["openid", "groups"]},
+        tls={"certificate": Path("/cert.pem"), "key": Path("/key.pem")},
+    )  # fmt: skip
+    for name, value in children.environment(told).items():
+        environment.setenv(name, value)
+
+    assert settings.load() == told

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from khatim.cli.judgements import Judgement
 from khatim.cli.judging import judge
+from khatim.cli.output import moment_of
 from khatim.cli.verdicts import judgement_as_json, show_judgement
-from khatim.cli.verifying import moment_of
 from khatim.errors import Malformed, VerificationFailed
 from khatim.vocabulary import Basis, Revoked
 from khatim.wire import proofs

@@ -47,7 +47,7 @@ def test_every_role_of_people_has_a_term_and_privileged_ones_the_shortest() -> N
     ],
 )
 def test_what_may_be_asked_for(role: Role, days: int, ticket: str, rule: str) -> None:
-    decision = rules(ticket=r"ITSM-[0-9]+").may_ask(role, days, ticket)
+    decision = rules(ticket=r"ITSM-[0-9]+").may_ask(role, days, ticket, subject="person:p-x")
 
     assert decision.rule == rule
     assert bool(decision) == (rule == "assignments/allowed")

@@ -14,11 +14,12 @@ import yaml
 
 from khatim.vocabulary import FileRole, Role, Stage, VersionStatus
 from policies.facts import Facts, FileFact, Transition, Verdict
-from policies.gates import evaluate, may_approve
+from policies.gates import evaluate
 from policies.loading import PolicyBundle
 from policies.requirements import Gates
 from policies.residency import ResidencyRules, decide, weigh
 from policies.transfers import MovementKind
+from policies.voices import may_approve
 from tests.policies.examples import NOW, approval, authorisation, bare, evaluation, movement, ready
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -12,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from khatim.errors import Misconfigured
 from khatim.vocabulary import Decision, Digest, Role, Stage
 from policies.facts import Approval, Binding, Evidence, Facts, Transition
-from policies.gates import binding_of, evaluate, gate_of, may_approve
+from policies.gates import approved_until, binding_of, evaluate, gate_of
 from policies.loading import PolicyBundle
 from policies.requirements import Gates, Kind
+from policies.voices import may_approve
 from tests.policies.examples import APPROVERS, NOW, approval, bare, evaluation, ready
 
 PRODUCTION = Transition.PRODUCTION
@@ -360,3 +364,71 @@ def test_the_order_of_approvals_means_nothing(
     two = evaluate(bundle.gates, PRODUCTION, replace(facts, approvals=tuple(shuffled)), NOW)
 
     assert one == two
+
+
+@given(
+    ends=st.lists(st.integers(min_value=-5, max_value=400), min_size=3, max_size=6),
+    ages=st.lists(st.integers(min_value=0, max_value=400), min_size=6, max_size=6),
+    who=st.lists(st.sampled_from(APPROVERS), min_size=3, max_size=6),
+)
+def test_approvals_stand_until_the_moment_that_is_told_and_not_longer(
+    bundle: PolicyBundle, ends: list[int], ages: list[int], who: list[tuple[str, Role]]
+) -> None:
+    facts = bare(bundle.gates, stage=Stage.PRODUCTION)
+    given_by = tuple(
+        approval(
+            bundle.gates, facts, name, role, at=NOW - timedelta(days=age), expires=NOW + timedelta(days=end)
+        )
+        for (name, role), age, end in zip(who, ages, ends, strict=False)
+    )  # fmt: skip
+    facts = replace(facts, approvals=given_by)
+    until = approved_until(bundle.gates, facts)
+
+    def stands(days: float) -> bool:
+        decision = evaluate(bundle.gates, Transition.DEPLOY, facts, NOW + timedelta(days=days))
+        return "deploy/still-approved" not in decision.rules
+
+    last = max((day for day in range(-5, 401) if stands(day)), default=None)
+    if last is None:
+        assert until is None or until <= NOW - timedelta(days=4)
+    else:
+        assert until is not None
+        assert NOW + timedelta(days=last) < until <= NOW + timedelta(days=last + 1)
+
+
+PEOPLE = ("yousef", "noura", "omar", "salma", "layla")  # layla asked for it
+ROLES = (Role.VALIDATOR, Role.PRIVACY_OFFICER, Role.MODEL_RISK_APPROVER)
+GIVEN = st.tuples(st.sampled_from(PEOPLE), st.sampled_from(ROLES), st.sampled_from(("", "", *PEOPLE)))
+
+
+@given(st.lists(GIVEN, min_size=3, max_size=6))
+def test_whoever_acts_for_whom_three_seats_are_three_independent_voices(
+    bundle: PolicyBundle, said: list[tuple[str, Role, str]]
+) -> None:
+    facts = bare(bundle.gates)
+    approvals = tuple(
+        approval(
+            bundle.gates, facts, who, role, ref=f"approval:{number}", stands_in_for=absent if absent != who else ""
+        )
+        for number, (who, role, absent) in enumerate(said)
+    )
+    if evaluate(bundle.gates, PRODUCTION, replace(facts, approvals=approvals), NOW):
+        seats = [[one.voices for one in approvals if one.role is role and "layla" not in one.voices] for role in ROLES]
+        assert any(a.isdisjoint(b) and a.isdisjoint(c) and b.isdisjoint(c) for a, b, c in product(*seats))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"after": ["production/nothing"]}, "no other rule of kind approvals"),
+        ({"after": ["version/scanned"]}, "no other rule of kind approvals"),
+        ({"after": ["production/validator"]}, "no other rule of kind approvals"),
+        ({"ticket": "("}, "not a regular expression"),
+        ({"escalate_to": []}, "both or neither"),
+    ],
+)
+def test_an_order_that_cannot_be_kept_is_refused(change: dict[str, Any], said: str) -> None:
+    text = json.dumps({"requirements": {"production/validator": change}})
+
+    with pytest.raises(Misconfigured, match=said):
+        PolicyBundle.of_files({"gates.yaml": text})

@@ -28,6 +28,10 @@ FILES = [
     "conditions.yaml",
     "retention.yaml",
     "assignments.yaml",
+    "entities.yaml",
+    "findings.yaml",
+    "incidents.yaml",
+    "sign_in.yaml",
 ]
 
 
@@ -74,6 +78,10 @@ def test_every_file_counts(bundle: PolicyBundle, folder: Path, name: str) -> Non
         "conditions.yaml": lambda path: edit(path, "strength: 2", "strength: 3"),
         "retention.yaml": lambda path: edit(path, "minimum_years: 5", "minimum_years: 6"),
         "assignments.yaml": lambda path: edit(path, "validator: 365", "validator: 364"),
+        "entities.yaml": lambda path: edit(path, "everywhere: []", "everywhere: [group:risk]"),
+        "incidents.yaml": lambda path: edit(path, "hours: 72", "hours: 48"),
+        "findings.yaml": lambda path: edit(path, "count: 15", "count: 16"),
+        "sign_in.yaml": lambda path: edit(path, "mfa: 2", "mfa: 3"),
     }
     changes[name](folder / name)
 

@@ -97,7 +97,7 @@ def test_an_unknown_tier_stops(bundle: PolicyBundle, event: RuntimeEvent, tier: 
 
 
 def test_the_agent_gets_the_same_answers_as_data(bundle: PolicyBundle) -> None:
-    members = bundle.runtime.as_members(1)
+    members = bundle.runtime.terms(1).as_members()
 
     assert members.keys() == {event.value for event in RuntimeEvent}
     assert members["unreachable"] == {

@@ -114,7 +114,8 @@ def test_no_file_can_make_waivable_what_holds_always(kind: Kind) -> None:
     with pytest.raises(ValueError, match="never waived"):
         Requirement(
             kind=kind, transitions=frozenset({PRODUCTION}), title="t", basis="b", certainty=Certainty.INFERRED,
-            stages=frozenset({Stage.NONE}), roles=frozenset({Role.VALIDATOR}), waivable=True,
+            stages=frozenset({Stage.NONE}), roles=frozenset({Role.VALIDATOR}), checklist={"looked": "I looked"},
+            waivable=True,
         )  # fmt: skip
 
 

@@ -141,10 +141,10 @@ class Process:
 
 
 @contextlib.contextmanager
-def serving(worlds: Worlds, folder: Path) -> Iterator[tuple[World, Process, Registry]]:
+def serving(worlds: Worlds, folder: Path, policies: Path | None = None) -> Iterator[tuple[World, Process, Registry]]:
     """Yield a world whose model is served by an agent process."""
     files = {"model.onnx": onnx_model(), "training.json": b"{}"}
-    with worlds.at(Step.AUTHORISED) as world:
+    with worlds.at(Step.AUTHORISED, policies) as world:
         good(world.as_(SAMI).post("/v1/trainings", world.training()))
         job = world.agent.claim_a(JobKind.TRAIN)
         good(world.agent.complete(job, trained(world, job, files)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from khatim.vocabulary import Digest
-from tests.processes.serving import ASK, INFER, Process, onnx_model, serving, state, until
+from tests.processes.serving import ASK, INFER, Process, Registry, onnx_model, serving, state, until
 from tests.support.http import good
 from tests.support.people import PETRA
 from tests.support.world import World, Worlds
@@ -19,16 +19,16 @@ LIMIT_S = 5.0
 
 
 @pytest.fixture
-def running(worlds: Worlds, tmp_path: Path) -> Iterator[tuple[World, Process]]:
+def running(worlds: Worlds, tmp_path: Path) -> Iterator[tuple[World, Process, Registry]]:
     """Yield a world whose model is served by an agent process."""
-    with serving(worlds, tmp_path) as (world, agent, _):
-        yield world, agent
+    with serving(worlds, tmp_path) as found:
+        yield found
 
 
 def test_a_revoked_model_answers_no_more_within_seconds_and_not_after_a_restart(
-    running: tuple[World, Process], record_property: Callable[[str, object], None]
+    running: tuple[World, Process, Registry], record_property: Callable[[str, object], None]
 ) -> None:
-    world, agent = running
+    world, agent, _ = running
     asked = {"kind": "artifact", "target": str(Digest.of(onnx_model())), "because": "it was poisoned"}
     good(world.as_(PETRA).post("/v1/revocations", asked))
     took = until(lambda: agent.answers(INFER, ASK) != 200, "the endpoint still answers", LIMIT_S)
@@ -43,18 +43,21 @@ def test_a_revoked_model_answers_no_more_within_seconds_and_not_after_a_restart(
 
 
 def test_an_agent_obeys_the_signed_list_even_when_the_orders_say_that_it_may_serve(
-    running: tuple[World, Process],
+    running: tuple[World, Process, Registry],
 ) -> None:
-    world, agent = running
+    world, agent, registry = running
     asked = {
         "kind": "identity",
         "target": f"person/{PETRA.ref}",
         "because": "it was not her",
         "from_the_beginning": True,
     }
+    # As if the registry had not stopped the deployment: the list alone must do it.  The agent looks every second and
+    # must not see the moment in between, in which the orders stop it.
+    registry.stop()
     good(world.as_(PETRA).post("/v1/revocations", asked))
-    # As if the registry had not stopped the deployment: the list alone must do it.
     world.sql("UPDATE deployments SET state = 'serving', because = '' WHERE id = %s", world.memory.deployment)
+    registry.start()
     until(lambda: agent.answers(INFER, ASK) != 200, "the endpoint still answers", LIMIT_S)
     until(lambda: state(world)["state"] == "stopped", "the agent does not report it", LIMIT_S)
 

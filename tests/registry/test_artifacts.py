@@ -140,7 +140,17 @@ def test_a_later_ticket_does_not_weaken_the_tags_of_a_copy(enrolled: World) -> N
     enrolled.place("secret", tags=["health.ae"])
     enrolled.place("secret", tags=["public"])
 
-    assert enrolled.sql("SELECT tags FROM placements") == [(["health.ae"],)]
+    assert enrolled.sql("SELECT tags FROM placements") == [(["health.ae", "public"],)]
+
+
+def test_a_later_ticket_strengthens_the_tags_of_a_copy(enrolled: World) -> None:
+    enrolled.place("secret", tags=["public"])
+    enrolled.place("secret", tags=["health.ae"])
+    enrolled.enrol(ABROAD)
+    body = {"zone": ABROAD, "digest": digest("secret"), "size": 100, "tags": ["public"]}
+
+    assert enrolled.sql("SELECT tags FROM placements") == [(["health.ae", "public"],)]
+    problem(enrolled.as_(SAMI).post("/v1/uploads", body), 403, "residency-refused")
 
 
 def test_a_copy_is_taken_out_under_a_ticket_and_that_is_recorded(enrolled: World) -> None:

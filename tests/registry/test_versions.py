@@ -242,12 +242,12 @@ def test_an_alias_moves_and_says_from_where(ready: World) -> None:
     good(ready.as_(SAMI).post("/v1/trainings", ready.training()))
     ready.agent.do(JobKind.TRAIN)
     ready.told()
-    good(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/champion", {"number": 1}))
-    good(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/champion", {"number": 2}))
+    good(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/candidate", {"number": 1}))
+    good(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/candidate", {"number": 2}))
 
     assert [event["payload"] for event in ready.told()] == [{"number": 1}, {"before": 1, "number": 2}]
     [alias] = good(ready.as_(ADEL).get(f"{ON_MODEL}/aliases"))["items"]
-    assert (alias["alias"], alias["number"], alias["set_by"]) == ("champion", 2, SAMI.ref)
+    assert (alias["alias"], alias["number"], alias["set_by"]) == ("candidate", 2, SAMI.ref)
 
 
 @pytest.mark.parametrize("alias", ["latest", "v1", "v007"])
@@ -256,23 +256,23 @@ def test_a_reserved_alias_is_refused(untouched: World, alias: str) -> None:
 
 
 def test_an_alias_of_a_version_that_is_not_there_is_refused(ready: World) -> None:
-    problem(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/champion", {"number": 2}), 404, "not-found")
+    problem(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/candidate", {"number": 2}), 404, "not-found")
     for number in (10**10, 10**19, 10**30):
-        answer = ready.as_(SAMI).put(f"{ON_MODEL}/aliases/champion", {"number": number})
+        answer = ready.as_(SAMI).put(f"{ON_MODEL}/aliases/candidate", {"number": number})
         assert answer.status_code in (404, 422), answer.text
-    problem(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/champion", {"number": 0}), 422, "malformed")
+    problem(ready.as_(SAMI).put(f"{ON_MODEL}/aliases/candidate", {"number": 0}), 422, "malformed")
 
 
 def test_two_who_set_the_same_alias_at_once_both_get_an_answer(ready: World) -> None:
     sami = ready.as_(SAMI)
-    answers = ready.together(*[lambda: sami.put(f"{ON_MODEL}/aliases/champion", {"number": 1})] * 4)
+    answers = ready.together(*[lambda: sami.put(f"{ON_MODEL}/aliases/candidate", {"number": 1})] * 4)
 
     assert {answer.status_code for answer in answers} <= {200, 409}
     assert ready.sql("SELECT count(*) FROM aliases") == [(1,)]
 
 
 def test_an_auditor_moves_no_alias(ready: World) -> None:
-    problem(ready.as_(ADEL).put(f"{ON_MODEL}/aliases/champion", {"number": 1}), 403, "forbidden")
+    problem(ready.as_(ADEL).put(f"{ON_MODEL}/aliases/candidate", {"number": 1}), 403, "forbidden")
 
 
 # -- reading --

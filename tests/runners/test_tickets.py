@@ -94,7 +94,7 @@ def test_people_report_no_blobs(enrolled: World) -> None:
 
 
 def test_no_byte_of_data_has_a_column(enrolled: World) -> None:
-    """The registry keeps metadata, digests and signatures: only the ledger, answers and sealed names are raw bytes."""
+    """Metadata, digests, signatures: raw bytes are only the ledger, answers, sealed names and hashes of tokens."""
     columns = enrolled.sql(
         "SELECT table_name, column_name FROM information_schema.columns "
         "WHERE table_schema = 'public' AND data_type IN ('bytea', 'oid') ORDER BY 1, 2"
@@ -102,5 +102,5 @@ def test_no_byte_of_data_has_a_column(enrolled: World) -> None:
 
     assert {table for table, _ in columns} == {
         "answers", "ledger_archives", "ledger_checkpoints", "ledger_endorsements", "ledger_entries", "ledger_outbox",
-        "ledger_payloads", "ledger_recoveries", "ledger_tiles", "people",
+        "ledger_payloads", "ledger_recoveries", "ledger_tiles", "people", "service_tokens",
     }  # fmt: skip

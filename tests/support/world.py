@@ -31,6 +31,7 @@ from gateway.composition import Parts
 from gateway.policy_following import Keeper
 from gateway.sign_in import Authenticator
 from gateway.standings import Standings
+from governance import sweeping
 from khatim import tokens
 from khatim.settings import Settings
 from khatim.vocabulary import JobKind
@@ -89,6 +90,10 @@ class Clock:
     def __call__(self) -> datetime:
         """Return the moment in this world."""
         return datetime.now(UTC) + self._ahead
+
+    def far(self) -> datetime:
+        """Return a moment that no test lives to see."""
+        return self() + timedelta(days=3650)
 
     def forward(self, **by: float) -> None:
         """Move on, by the arguments of `timedelta`."""
@@ -199,6 +204,10 @@ class World:
         keeper.tell()
         self.parts = keeper.parts
         return is_other
+
+    def sweep(self) -> int:
+        """End what has run out, as a worker does each minute; return how much."""
+        return sweeping.sweep(self.parts.ledger, self.parts.notary, self.parts.rules)
 
     def sequence(self) -> int:
         """Let every waiting event take its place in the ledger; return how many there were."""
@@ -434,7 +443,10 @@ class Worlds:
             return mine if office.pen == Pen() or "/agent/" in who else OfficeSigner(office, who)
 
         pen = replace(built.notary, signer_for=signer_for)
-        guard = Authenticator(told, ledger, built.issuer.key, clock, built.vault, Standings(ledger, pen))
+        guard = Authenticator(
+            told, ledger, built.issuer.key, clock, built.vault, Standings(ledger, pen),
+            provider=built.authenticator.provider, rules=built.rules.sign_in,
+        )  # fmt: skip
         return replace(built, engine=engine, ledger=ledger, notary=pen, authenticator=guard, office=office)
 
     def _office(self, built: Parts, clock: Clock) -> LocalOffice:

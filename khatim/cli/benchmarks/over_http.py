@@ -21,7 +21,7 @@ def measure(here: Installation) -> Section:
     ]
     keyed = {**signed_in, "Idempotency-Key": traffic.UNIQUE.decode()}
     writes = [
-        traffic.request("PUT", f"/v1/models/{NAMESPACE}/{name}/aliases/champion", keyed, _number(number))
+        traffic.request("PUT", f"/v1/models/{NAMESPACE}/{name}/aliases/candidate", keyed, _number(number))
         for name, number in installation.paths()
     ]
     plain_reads = [
@@ -31,7 +31,7 @@ def measure(here: Installation) -> Section:
         traffic.request("PUT", f"/aliases/{name}", {"Content-Type": "application/json"}, _number(number))
         for name, number in installation.paths()
     ]
-    database = {"database": here.database(), "owner": here.database("khatim_owner")}
+    database = {"owner": here.database("khatim_owner")}
     read = [_sent("read a version", here.port, reads, clients) for clients in (1, 8)]
     write = [_sent("move an alias", here.port, writes, clients) for clients in (1, 8)]
     with processes.serving("plain_service", database) as port:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from khatim.wire import answers
+    from khatim.wire import answers, findings
 
 ABROAD = "ext-de"
 PARITY = 1e-5
@@ -147,7 +147,7 @@ def predictions(endpoint: str, rows: NDArray[np.float32]) -> NDArray[np.float64]
     return np.asarray(output["data"], dtype=np.float64).reshape(len(rows), 2)[:, 1]
 
 
-def _suspension(endpoint: str, finding: answers.Finding, rows: NDArray[np.float32]) -> tuple[Suspended, float]:
+def _suspension(endpoint: str, finding: findings.Finding, rows: NDArray[np.float32]) -> tuple[Suspended, float]:
     """Return what the endpoint says once it is suspended, and how many seconds after the finding that was."""
     until = time.monotonic() + WATCHED_S
     while time.monotonic() < until:

@@ -143,6 +143,12 @@ APPROVALS = (
         "active",
         comment="لا تغادر البيانات المنطقة الصحية، والمجموعات الفرعية لا تكشف أفرادًا.",
         bound_to=BOUND,
+        stands_in_for=YOUSEF,
+        ticket="CHG-1042 · authorised",
+        obligations=(
+            parts.Obligation("Repeat the bias test on the new cohort", at(60 * 24 * 90), ("Job 7 of today shows it",)),
+            parts.Obligation("Name the second reader", at(60 * 24 * 100)),
+        ),
     ),
     parts.Approval(
         Role.VALIDATOR,
@@ -255,6 +261,7 @@ VERSION = contexts.VersionPage(
     numbers=(2, 1),
     digest=digest("model"),
     stage=Stage.STAGING,
+    is_alone=False,
     status=VersionStatus.READY,
     status_message="",
     revoked="",
@@ -483,6 +490,8 @@ LEDGER = contexts.LedgerPage(
 )
 STRANGER = contexts.Chrome("/console/sign-in", "ledger.seha.khatim", "ae-onshore", True)
 
+OUTSIDE = replace(STRANGER, is_local_mode=False)
+IDP = "login.seha.example"
 EXAMPLES: dict[str, tuple[str, Context]] = {
     "models": ("models", MODELS),
     "models-searched": ("models", replace(MODELS, search="xyz", models=(), after="c", next_after="")),
@@ -544,6 +553,24 @@ EXAMPLES: dict[str, tuple[str, Context]] = {
     "sign-in-expired": ("sign_in", contexts.SignInPage(STRANGER, "expired")),
     "sign-in-used": ("sign_in", contexts.SignInPage(STRANGER, "used")),
     "sign-in-invalid": ("sign_in", contexts.SignInPage(STRANGER, "invalid")),
+    "sign-in-provider": ("sign_in", contexts.SignInPage(OUTSIDE, "ask", provider=IDP, begin=addresses.BEGIN)),
+    "sign-in-api-only": ("sign_in", contexts.SignInPage(OUTSIDE, "ask", provider=IDP)),
+    "sign-in-refused": (
+        "sign_in",
+        contexts.SignInPage(
+            OUTSIDE,
+            "refused",
+            provider=IDP,
+            begin=addresses.BEGIN,
+            why="the identity provider did not sign you in: access_denied",
+        ),
+    ),
+    "signed-out": (
+        "sign_in",
+        contexts.SignInPage(
+            OUTSIDE, "ask", provider=IDP, begin=addresses.BEGIN, is_out=True, end_session=f"https://{IDP}/end"
+        ),
+    ),
     "error": (
         "error",
         contexts.ErrorPage(

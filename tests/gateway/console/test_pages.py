@@ -40,7 +40,7 @@ def test_a_stranger_is_led_to_the_sign_in_page(story: Story) -> None:
 
     for path in ("/console/models", PAGE, "/console/ledger", "/console/ledger/0"):
         answer = browser.get(path)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert (answer.status_code, answer.headers["location"]) == (303, addresses.query("/sign-in", then=path))
     assert "There is no password" in browser.get("/sign-in").text
 
 
@@ -75,7 +75,7 @@ def test_signing_out_ends_the_session_and_needs_the_token(story: Story) -> None:
     real = browser.post("/sign-out", data=form(read(browser.get("/console/models").text), "/sign-out"))
 
     assert forged.status_code == 403
-    assert real.headers["location"] == "/sign-in"
+    assert real.headers["location"] == "/sign-in?out=1"
     assert browser.get("/console/models").status_code == 303
 
 
@@ -249,12 +249,13 @@ def test_what_does_not_exist_is_a_page_with_a_way_back(told: Story) -> None:
     assert "To the models" in answer.text
 
 
-@pytest.mark.parametrize(("path", "budget"), [("/console/models", 8), (PAGE, 32), ("/console/ledger", 9)])
+@pytest.mark.parametrize(("path", "budget"), [("/console/models", 8), (PAGE, 33), ("/console/ledger", 9)])
 def test_a_page_keeps_its_query_budget(told: Story, path: str, budget: int) -> None:
     browser = told.browser(AUDITOR)
     browser.get(path)
     asked: list[str] = []
     event.listen(told.wiring.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     browser.get(path)
+    asked = [one for one in asked if not one.startswith("BEGIN")]
 
     assert len(asked) <= budget, "\n".join(asked)

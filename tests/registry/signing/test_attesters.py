@@ -37,11 +37,13 @@ MAY = {
     statements.OMS_SIGNATURE: AGENTS,
     statements.DEPLOYMENT: AGENTS,
     statements.APPROVAL: PEOPLE,
+    statements.SELF_ATTESTATION: PEOPLE,
     statements.WAIVER: PEOPLE,
     statements.ASSIGNMENT: PEOPLE,
     statements.POLICY: PEOPLE,
     statements.ENGAGEMENT: REGISTRY | {"another service"},
     statements.REVOCATIONS: REGISTRY,
+    statements.ENDPOINT_STATUS: REGISTRY,
 }
 NOBODY = ["https://example.test/other/v1", statements.SLSA_PROVENANCE]
 BUILDS = (statements.DATASET_SNAPSHOT, statements.FEATURE_MATERIALIZATION, statements.TRAINING)
